@@ -1,0 +1,178 @@
+//! What clients ask for, whatever words they use, and what they are answered.
+//!
+//! A dialect turns a raw Socket.IO event into a [`Command`] and a [`Reply`] into an ack. Neither
+//! the commands nor the replies know a dialect.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::value::RawValue;
+
+use super::{
+    Conversation, ConversationId, ConversationSummary, Message, MessageId, Millis, Status, UserId,
+};
+
+/// A decoded inbound event. Values are well-formed; whether they are allowed is not yet decided.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Enter a conversation's room. With `after`, everything later than that seq is asked for,
+    /// otherwise the newest page.
+    Join {
+        /// Which conversation.
+        conversation: ConversationId,
+        /// The highest seq that the client has.
+        after: Option<u64>,
+    },
+    /// Leave the room; the user remains a participant.
+    Leave {
+        /// Which conversation.
+        conversation: ConversationId,
+    },
+    /// Say something.
+    Send(SendMessage),
+    /// Move the read cursor.
+    Read(ReceiptTarget),
+    /// Move the delivered cursor.
+    Delivered(ReceiptTarget),
+    /// Start or stop the typing indicator.
+    Typing {
+        /// Where.
+        conversation: ConversationId,
+        /// Whether typing started.
+        on: bool,
+    },
+    /// Set the user's own status.
+    SetStatus(Status),
+    /// Replace the connection's token by a fresh one of the same user.
+    Authenticate {
+        /// The fresh token.
+        token: String,
+    },
+    /// Catch up with many conversations at once after a reconnect, and join their rooms.
+    Sync {
+        /// The highest seq the client has, per conversation.
+        conversations: BTreeMap<ConversationId, u64>,
+    },
+}
+
+/// The fields of [`Command::Send`].
+#[derive(Debug, Clone)]
+pub struct SendMessage {
+    /// Where.
+    pub conversation: ConversationId,
+    /// What.
+    pub content: Arc<str>,
+    /// The sort of content; `text` if absent.
+    pub kind: Option<Arc<str>>,
+    /// The idempotency key: 1 to 128 characters without control characters.
+    pub client_id: Option<Arc<str>>,
+    /// A JSON object to keep with the message.
+    pub metadata: Option<Arc<RawValue>>,
+}
+
+/// Which messages a receipt is about.
+#[derive(Debug, Clone)]
+pub struct ReceiptTarget {
+    /// The conversation, where the client named it.
+    pub conversation: Option<ConversationId>,
+    /// The messages; empty with a conversation means all of it.
+    pub messages: Vec<MessageId>,
+}
+
+/// What a command is answered with.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// To [`Command::Join`].
+    Joined(Box<Joined>),
+    /// To [`Command::Send`].
+    Sent(Sent),
+    /// To [`Command::Sync`].
+    Synced(Synced),
+    /// To [`Command::Authenticate`].
+    Authenticated {
+        /// When the fresh token runs out, if ever.
+        expires_at: Option<Millis>,
+    },
+    /// To everything else.
+    Done,
+}
+
+/// A joined conversation with the page of messages that the client asked for.
+#[derive(Debug, Clone)]
+pub struct Joined {
+    /// The conversation.
+    pub conversation: Conversation,
+    /// Ascending by seq.
+    pub messages: Vec<Arc<Message>>,
+    /// The conversation's newest seq; live events carry on after it.
+    pub last_seq: u64,
+    /// With `after`: whether messages between the page and `last_seq` remain to be fetched.
+    /// Without: whether there are older ones.
+    pub has_more: bool,
+}
+
+/// A committed send.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The message; the first one when the send was a repetition.
+    pub message: Arc<Message>,
+    /// Whether the same `client_id` had been committed before.
+    pub duplicate: bool,
+}
+
+/// What was missed, per conversation.
+#[derive(Debug, Clone)]
+pub struct Synced {
+    /// Those that the user takes part in.
+    pub conversations: Vec<Joined>,
+    /// Those that are gone or that the user is no participant of any more.
+    pub gone: Vec<ConversationId>,
+}
+
+/// How to make a conversation.
+#[derive(Debug, Clone)]
+pub enum NewConversation {
+    /// The one conversation of two users; made if it does not exist.
+    Direct {
+        /// The other one.
+        other: UserId,
+        /// An id, from a service caller only.
+        id: Option<ConversationId>,
+    },
+    /// A group; its maker becomes its admin.
+    Group {
+        /// Its title: 1 to 200 characters.
+        title: Arc<str>,
+        /// The others.
+        participants: Vec<UserId>,
+        /// An id, from a service caller only.
+        id: Option<ConversationId>,
+    },
+}
+
+/// Which page of a conversation's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// The newest messages, those before `before` if given.
+    Newest {
+        /// Only messages with a lower seq.
+        before: Option<u64>,
+        /// At most this many.
+        limit: u32,
+    },
+    /// The oldest messages after a seq.
+    After {
+        /// Only messages with a higher seq.
+        after: u64,
+        /// At most this many.
+        limit: u32,
+    },
+}
+
+/// A page of a user's conversations, newest first.
+#[derive(Debug, Clone)]
+pub struct ConversationPage {
+    /// The page.
+    pub items: Vec<ConversationSummary>,
+    /// Give it as `cursor` for the next page; `None` on the last.
+    pub next: Option<String>,
+}

@@ -1,0 +1,141 @@
+//! What happened, in the gateway's own terms. Dialects put it into clients' words.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::{
+    Conversation, ConversationId, DeviceId, Message, MessageId, Millis, PresenceInfo, Profile,
+    UserId,
+};
+
+/// An event on its way to everyone who must hear of it.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// The connection that caused it, if one did.
+    pub origin: Option<DeviceId>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened. Which sockets hear it is [`Event`]'s own business as stated on each variant;
+/// which words they hear, and whether the causing socket is among them, is the dialect's.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A message was committed. For everyone in the room, in seq order without gaps; for the
+    /// connections of participants outside the room, as a notification.
+    MessageCreated {
+        /// The message.
+        message: Arc<Message>,
+        /// Everybody who took part when it was committed.
+        participants: Arc<[UserId]>,
+    },
+    /// A device confirmed that it received a message. For the message's sender.
+    MessageDelivered(Arc<Receipt>),
+    /// A participant read up to a message. For everyone in the room and for the message's sender.
+    MessageRead(Arc<Receipt>),
+    /// A participant started or stopped typing. For the others in the room. At most once.
+    Typing {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        user: Profile,
+        /// Whether it started.
+        on: bool,
+    },
+    /// A user came online, went offline, or set another status. At most once.
+    Presence {
+        /// Who, and how they are now.
+        info: PresenceInfo,
+        /// What changed.
+        change: PresenceChange,
+        /// When.
+        at: Millis,
+        /// Those who share a conversation with them, and themselves.
+        audience: Arc<[UserId]>,
+    },
+    /// A conversation was made, renamed, or its participants changed. For all participants.
+    ConversationUpdated {
+        /// As it is now.
+        conversation: Arc<Conversation>,
+        /// Its newest message.
+        last_message: Option<Arc<Message>>,
+    },
+    /// A conversation was deleted. For those who took part.
+    ConversationDeleted {
+        /// Which.
+        conversation: ConversationId,
+        /// Those who took part.
+        audience: Arc<[UserId]>,
+    },
+    /// A participant left or was removed: their connections are out of the room before anything
+    /// later is delivered. They hear it as the deletion of the conversation.
+    ParticipantRemoved {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+    },
+    /// Connections of a user are to be closed for good.
+    Disconnect {
+        /// Whose.
+        user: UserId,
+        /// Only this one, or all.
+        device: Option<DeviceId>,
+    },
+    /// A backend's own event for all connections of a user. At most once.
+    Emit {
+        /// For whom.
+        user: UserId,
+        /// The event's name.
+        name: Arc<str>,
+        /// The arguments as a JSON array.
+        args: Arc<RawValue>,
+    },
+}
+
+/// What changed of a user's presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresenceChange {
+    /// The first device came.
+    Online,
+    /// The last device went.
+    Offline,
+    /// Another status was set.
+    Status,
+}
+
+/// That a participant received or read a message, and with it all earlier ones.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Which message.
+    pub message: MessageId,
+    /// Its seq.
+    pub seq: u64,
+    /// Who sent it.
+    pub sender: UserId,
+    /// Who received or read it.
+    pub by: Profile,
+    /// When.
+    pub at: Millis,
+}
+
+/// Who a connection is in relation to an event. A dialect says for each role which words it hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hearer {
+    /// The connection that caused the event.
+    Origin,
+    /// Another connection of the user who caused it.
+    OwnDevice,
+    /// Another participant's connection, inside the room where the event has one.
+    Other,
+    /// A participant's connection outside the room ([`Event::MessageCreated`] only).
+    Absent,
+}
+
+impl Hearer {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Origin, Self::OwnDevice, Self::Other, Self::Absent];
+}

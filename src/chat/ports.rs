@@ -1,0 +1,349 @@
+//! What the domain needs from the world. Each port has one conformance suite that every
+//! implementation runs.
+
+use std::{collections::BTreeMap, error::Error as StdError, sync::Arc};
+
+use async_trait::async_trait;
+
+use super::{
+    ChatError, Conversation, ConversationId, ConversationPage, DeviceId, Envelope, Message,
+    MessageId, Millis, NewMessage, Page, PresenceInfo, Profile, Role, Status, UserId,
+};
+
+/// A dependency that cannot be reached or refuses to work.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} is unavailable")]
+pub struct Unavailable {
+    /// Which dependency: "database", "redis".
+    pub what: &'static str,
+    /// Why.
+    #[source]
+    pub source: Box<dyn StdError + Send + Sync>,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The conversation or message does not exist (or is deleted).
+    #[error("not found")]
+    NotFound,
+    /// The user takes no part in the conversation.
+    #[error("not a participant")]
+    NotParticipant,
+    /// The id or key is taken by something else.
+    #[error("conflict: {0}")]
+    Conflict(&'static str),
+    /// The group would have more participants than allowed.
+    #[error("too many participants")]
+    TooManyParticipants,
+    /// The database is down, overloaded or shutting down. Whether a write happened is unknown;
+    /// repeating it with the same idempotency key is safe.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The database holds something that it never should.
+    #[error("corrupt data: {0}")]
+    Corrupt(String),
+}
+
+impl From<StoreError> for ChatError {
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::NotFound => Self::not_found("no such conversation or message"),
+            // The same answer as for a stranger's guess: whether the conversation exists is not
+            // for those outside it to know.
+            StoreError::NotParticipant => {
+                Self::forbidden("you are not a participant of this conversation")
+            }
+            StoreError::Conflict(what) => Self::conflict(what),
+            StoreError::TooManyParticipants => Self::too_large("too many participants"),
+            StoreError::Unavailable(e) => {
+                Self::unavailable("the database cannot be reached, try again", e)
+            }
+            e @ StoreError::Corrupt(_) => Self::internal(e),
+        }
+    }
+}
+
+impl From<Unavailable> for ChatError {
+    fn from(e: Unavailable) -> Self {
+        Self::unavailable("a dependency cannot be reached, try again", e)
+    }
+}
+
+/// What the store answers.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Names an outbox row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OutboxId(pub i64);
+
+/// The outcome of [`Store::append`].
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The committed message, or the first one if the send was a repetition.
+    pub message: Arc<Message>,
+    /// Everybody who took part when it was committed.
+    pub participants: Arc<[UserId]>,
+    /// Whether the sender's `client_id` had been committed before. Nothing was written then.
+    pub duplicate: bool,
+    /// The outbox row to clear once the event is published; `None` for a repetition.
+    pub outbox: Option<OutboxId>,
+}
+
+/// An outbox row whose event may not have reached every node.
+#[derive(Debug, Clone)]
+pub struct Unpublished {
+    /// The row.
+    pub id: OutboxId,
+    /// The message to publish.
+    pub message: Arc<Message>,
+    /// Its conversation's participants.
+    pub participants: Arc<[UserId]>,
+}
+
+/// A message's place, for receipts that name messages only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageRef {
+    /// The message.
+    pub id: MessageId,
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// Its seq.
+    pub seq: u64,
+    /// Who sent it.
+    pub sender: UserId,
+}
+
+/// Which cursor of a participant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cursor {
+    /// What was read. Moving it moves [`Cursor::Delivered`] too: what is read was received.
+    Read,
+    /// What a device confirmed.
+    Delivered,
+}
+
+/// The durable truth.
+///
+/// # Contract
+/// - What a method returned `Ok` for survives the crash of this process and of the machine.
+/// - `seq` is 1, 2, 3, ... per conversation without a gap, also under concurrent appends from
+///   many nodes.
+/// - A `client_id` is honoured per sender without expiry.
+/// - The outbox row is written in the message's own transaction.
+/// - Deleted conversations are [`StoreError::NotFound`]; those who are no participants (any more)
+///   get [`StoreError::NotParticipant`] from the methods that take the acting user.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Commits a message. Many calls share one transaction; the sender must be a participant when
+    /// it commits. A `client_id` that the sender used in another conversation is
+    /// [`StoreError::Conflict`].
+    async fn append(&self, message: NewMessage) -> StoreResult<Appended>;
+
+    /// Tells that the events of these rows were handed to every node. The rows go soon after;
+    /// never blocks. A row whose clearing is lost is published again and dropped by seq.
+    fn published(&self, rows: &[OutboxId]);
+
+    /// Claims up to `limit` outbox rows committed before `older_than`, oldest first. A claimed row
+    /// is not handed to another claimer for 10 seconds.
+    async fn claim_unpublished(
+        &self,
+        older_than: Millis,
+        limit: u32,
+    ) -> StoreResult<Vec<Unpublished>>;
+
+    /// The conversation with its participants, for one of them.
+    async fn conversation(&self, id: &ConversationId, user: &UserId) -> StoreResult<Conversation>;
+
+    /// A page of messages ascending by seq, for a participant. The flag tells whether more exist
+    /// in the page's direction.
+    async fn messages(
+        &self,
+        id: &ConversationId,
+        user: &UserId,
+        page: Page,
+    ) -> StoreResult<(Vec<Arc<Message>>, bool)>;
+
+    /// Messages with `after < seq <= until`, ascending, whoever asks: to fill a gap of a room.
+    async fn messages_between(
+        &self,
+        id: &ConversationId,
+        after: u64,
+        until: u64,
+    ) -> StoreResult<Vec<Arc<Message>>>;
+
+    /// The newest seq of each conversation that exists, in one query: to verify rooms.
+    async fn last_seqs(&self, ids: &[ConversationId])
+    -> StoreResult<BTreeMap<ConversationId, u64>>;
+
+    /// The user's conversations by `updated_at`, newest first. `cursor` is what the previous page
+    /// returned; one that cannot be read is [`StoreError::NotFound`].
+    async fn conversations(
+        &self,
+        user: &UserId,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> StoreResult<ConversationPage>;
+
+    /// The newest message, whoever asks.
+    async fn last_message(&self, id: &ConversationId) -> StoreResult<Option<Arc<Message>>>;
+
+    /// The direct conversation of the two, made if it does not exist. The flag tells whether it
+    /// was made now. An `id` that names another conversation is [`StoreError::Conflict`]; an `id`
+    /// is ignored where the pair already has a conversation.
+    async fn open_direct(
+        &self,
+        a: &UserId,
+        b: &UserId,
+        id: Option<&ConversationId>,
+        now: Millis,
+    ) -> StoreResult<(Conversation, bool)>;
+
+    /// Makes a group with the roles given. `id` taken: [`StoreError::Conflict`].
+    async fn create_group(
+        &self,
+        id: &ConversationId,
+        title: &str,
+        participants: &[(UserId, Role)],
+        now: Millis,
+    ) -> StoreResult<Conversation>;
+
+    /// Adds users to a group as members (again, if they had left). Those already in are left as
+    /// they are. Returns the group as it is now.
+    async fn add_participants(
+        &self,
+        id: &ConversationId,
+        users: &[UserId],
+        max_participants: u32,
+        now: Millis,
+    ) -> StoreResult<Conversation>;
+
+    /// Takes a participant out of a group. When the last admin goes, the longest-standing member
+    /// becomes admin. Returns the group as it is now; with nobody left it is deleted, and the
+    /// result has no participants.
+    async fn remove_participant(
+        &self,
+        id: &ConversationId,
+        user: &UserId,
+        now: Millis,
+    ) -> StoreResult<Conversation>;
+
+    /// Gives a group another title.
+    async fn rename(
+        &self,
+        id: &ConversationId,
+        title: &str,
+        now: Millis,
+    ) -> StoreResult<Conversation>;
+
+    /// Deletes a conversation for everybody. Returns those who took part.
+    async fn delete(&self, id: &ConversationId, now: Millis) -> StoreResult<Arc<[UserId]>>;
+
+    /// Moves a participant's cursor up to `seq` (bounded by the conversation's newest; never
+    /// back). Returns the cursor's value before, so that `before < seq` tells that it moved.
+    async fn advance(
+        &self,
+        id: &ConversationId,
+        user: &UserId,
+        cursor: Cursor,
+        seq: u64,
+        now: Millis,
+    ) -> StoreResult<u64>;
+
+    /// Where these messages are; unknown ones are left out. Whether the caller may know is for
+    /// the caller to check.
+    async fn locate(&self, ids: &[MessageId]) -> StoreResult<Vec<MessageRef>>;
+
+    /// The message of that seq.
+    async fn message_at(&self, id: &ConversationId, seq: u64) -> StoreResult<Option<Arc<Message>>>;
+
+    /// Records what a token told about a user. A field that the token does not name stays.
+    async fn upsert_user(&self, profile: &Profile, now: Millis) -> StoreResult<Profile>;
+
+    /// What is known of these users; unknown ones are left out.
+    async fn profiles(&self, users: &[UserId]) -> StoreResult<Vec<Profile>>;
+
+    /// Records when a user's last device left.
+    async fn set_last_seen(&self, user: &UserId, at: Millis) -> StoreResult<()>;
+
+    /// When the last device of each left; users never seen to leave are left out.
+    async fn last_seen(&self, users: &[UserId]) -> StoreResult<BTreeMap<UserId, Millis>>;
+
+    /// Everyone who shares a conversation with the user, without the user, at most `limit`.
+    async fn contacts(&self, user: &UserId, limit: u32) -> StoreResult<Vec<UserId>>;
+
+    /// Whether the database answers, for readiness.
+    async fn ping(&self) -> Result<(), Unavailable>;
+
+    /// Commits what is queued and closes. Later calls are [`StoreError::Unavailable`].
+    async fn close(&self);
+}
+
+/// The node's own sockets. Never blocks.
+pub trait Local: Send + Sync + 'static {
+    /// Delivers to the sockets of this node. Messages are put in seq order per conversation: what
+    /// comes early waits, what comes twice is dropped, what is missing is read from the store.
+    fn deliver(&self, envelope: &Envelope);
+}
+
+/// What a node listens to on the bus.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// A conversation with members on this node.
+    Conversation(ConversationId),
+    /// A user with connections on this node.
+    User(UserId),
+}
+
+/// The way to the other nodes.
+///
+/// # Contract
+/// At most once, in order per publisher while the connection lasts. Messages are made whole by the
+/// store (seq per conversation, the outbox); nothing else is. The publisher has already delivered
+/// to its own sockets; the bus never hands a node its own envelope.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// Hands the envelope to every other node that listens.
+    async fn publish(&self, envelope: &Envelope) -> Result<(), Unavailable>;
+
+    /// Listens to a topic. `Ok` means: whatever is published from now on arrives here. Counted:
+    /// each call is undone by one [`Bus::unsubscribe`].
+    async fn subscribe(&self, topic: Topic) -> Result<(), Unavailable>;
+
+    /// Stops listening once as many calls as subscriptions were made. Never blocks.
+    fn unsubscribe(&self, topic: Topic);
+
+    /// Whether other nodes can be reached, for readiness.
+    async fn ping(&self) -> Result<(), Unavailable>;
+}
+
+/// Who is connected, over all devices and nodes.
+///
+/// # Contract
+/// A user is *announced* online or not. [`Presence::enter`] and [`Presence::settle`] change that
+/// atomically, and exactly one caller is told `true` per change, so that one online and one
+/// offline is announced per user however many devices and nodes are involved.
+#[async_trait]
+pub trait Presence: Send + Sync + 'static {
+    /// Adds a device. `true`: the user was not announced online and is from now on.
+    async fn enter(&self, user: &UserId, device: &DeviceId) -> Result<bool, Unavailable>;
+
+    /// Removes a device. `true`: it was the last one; the caller settles after the grace.
+    async fn leave(&self, user: &UserId, device: &DeviceId) -> Result<bool, Unavailable>;
+
+    /// `true`: no device came back, and the user is announced online no more.
+    async fn settle(&self, user: &UserId) -> Result<bool, Unavailable>;
+
+    /// Sets the status that the user shows on all devices; it lasts until the user is announced
+    /// offline. `true` if it differs from the one before.
+    async fn set_status(&self, user: &UserId, status: Status) -> Result<bool, Unavailable>;
+
+    /// How these users are, in the order asked for. `last_seen` is not known here and is `None`.
+    async fn get(&self, users: &[UserId]) -> Result<Vec<PresenceInfo>, Unavailable>;
+
+    /// The user's devices.
+    async fn devices(&self, user: &UserId) -> Result<Vec<DeviceId>, Unavailable>;
+
+    /// Users announced online, by id, after `after`, at most `limit`.
+    async fn online(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserId>, Unavailable>;
+}

@@ -1,0 +1,5 @@
+//! Porchlight: a horizontally scalable Socket.IO chat gateway.
+
+pub mod chat;
+pub mod config;
+pub mod telemetry;

@@ -1,0 +1,1 @@
+//! What tests share: private servers on free ports in temporary folders.
