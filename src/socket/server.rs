@@ -104,8 +104,8 @@ impl SocketPathState {
             .max_payload(max_message_bytes as u64)
             .ws_max_message_size(max_message_bytes)
             .ws_max_frame_size(max_message_bytes)
-            // The default pins 4 KiB for every idle connection.
-            .ws_read_buffer_size(1024)
+            // Pinned for every idle connection; larger payloads make it grow while they last.
+            .ws_read_buffer_size(256)
             .with_adapter::<EdgeAdapter>(state.slot.clone())
             .build_svc();
         // Weak: the state owns the server, which owns its handlers.
