@@ -2,4 +2,5 @@
 
 pub mod chat;
 pub mod config;
+pub mod dialect;
 pub mod telemetry;
