@@ -2,5 +2,8 @@
 
 pub mod auth;
 pub mod chat;
+pub mod cli;
 pub mod config;
+pub mod limits;
+pub mod shutdown;
 pub mod telemetry;
