@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
-use reqwest::{Client, Url, header, redirect};
+use reqwest::{Client, StatusCode, Url, header, redirect};
 use tokio::sync::watch;
 
 use super::{
@@ -51,6 +51,8 @@ struct State {
 enum FetchError {
     #[error("the request failed")]
     Request(#[source] reqwest::Error),
+    #[error("the answer has status {0}")]
+    Status(StatusCode),
     #[error("the answer is larger than {MAX_BODY} bytes")]
     TooLarge,
     #[error("the answer is no JWKS")]
@@ -80,6 +82,8 @@ impl Jwks {
         }
         if is_loopback(&url) {
             client = client.no_proxy();
+        } else if url.scheme() == "http" {
+            tracing::warn!("auth.jwks_url is not https: whoever is on the way can forge tokens");
         }
         // Fails where this process cannot do TLS, such as without any root certificate.
         let client = client
@@ -181,8 +185,11 @@ impl Jwks {
         let mut response = request
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .send()
-            .await?
-            .error_for_status()?;
+            .await?;
+        // Redirects too: they are not followed, and `error_for_status` lets them pass.
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > MAX_BODY {

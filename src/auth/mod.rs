@@ -1,8 +1,8 @@
 //! Who is calling: tokens are verified, identities read from them, and socket tokens minted.
 //!
-//! A credential goes through [`credentials`] (where it may be, which one counts), then by its shape
-//! through [`jws`] (signed tokens, with the keys of [`keys`] and [`jwks`]) or [`nextauth`]
-//! (encrypted session tokens), then through [`claims`] (until when, from whom, about whom).
+//! A credential goes through `credentials` (where it may be, which one counts), then by its shape
+//! through `jws` (signed tokens, with the keys of `keys` and `jwks`) or `nextauth` (encrypted
+//! session tokens), then through `claims` (until when, from whom, about whom).
 //!
 //! Every key is bound to one algorithm when it is loaded; what a token says about its algorithm is
 //! only ever compared with that. Time comes from the injected clock.
@@ -225,6 +225,13 @@ fn check_secret(key: &str, secret: &str) -> Result<(), AuthConfigError> {
             key,
             "is a PEM key, not a secret; public keys belong in auth.public_key_files",
         ));
+    }
+    // RFC 7518 section 3.2 asks for as much; apps in use have less, so it is no error.
+    if secret.len() < 32 {
+        tracing::warn!(
+            key,
+            "has fewer than 32 bytes, which can be guessed from a token"
+        );
     }
     Ok(())
 }

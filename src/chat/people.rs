@@ -47,7 +47,7 @@ impl Chat {
             tokio::time::sleep(grace).await;
             let Some(chat) = chat.upgrade() else { return };
             if let Err(e) = chat.settle(&user).await {
-                tracing::warn!(code = %e.code, id = e.id.as_deref(), cause = e.cause(), "could not announce a user offline");
+                e.log("could not announce a user offline");
             }
         });
         Ok(())

@@ -4,7 +4,7 @@
 // Output: {cookie name: {"token": text, "cookies": {name: value}}}: the token that the package
 // makes for that cookie, and the cookies (several if it is large) that it would set.
 import { encode as encodeV5 } from "@auth/core/jwt";
-import nextAuthJwt from "next-auth/jwt/index.js";
+import nextAuthJwt from "next-auth/jwt";
 // Not exported by the packages; reached by path.
 import { SessionStore as StoreV5 } from "./node_modules/@auth/core/lib/utils/cookie.js";
 import cookieV4 from "./node_modules/next-auth/core/lib/cookie.js";

@@ -1,1 +1,5 @@
 //! What tests share: private servers on free ports in temporary folders.
+
+pub mod node;
+pub mod postgres;
+pub mod sio;
