@@ -1,7 +1,10 @@
 //! Porchlight: a horizontally scalable Socket.IO chat gateway.
 
 pub mod auth;
+pub mod bus;
 pub mod chat;
 pub mod config;
+pub mod dialect;
+pub mod presence;
 pub mod store;
 pub mod telemetry;
