@@ -313,6 +313,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Stops listening once as many calls as subscriptions were made. Never blocks.
     fn unsubscribe(&self, topic: Topic);
 
+    /// Whether there can be no other node, so that there is nothing to publish.
+    fn is_alone(&self) -> bool;
+
     /// Whether other nodes can be reached, for readiness.
     async fn ping(&self) -> Result<(), Unavailable>;
 }
