@@ -3,4 +3,5 @@
 pub mod auth;
 pub mod chat;
 pub mod config;
+pub mod demo;
 pub mod telemetry;

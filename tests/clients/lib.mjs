@@ -77,7 +77,7 @@ export async function rest(bearer, method, path, body) {
     const text = await answer.text();
     const parsed = text ? JSON.parse(text) : undefined;
     if (answer.status === 429 && tries < 50) {
-      await pause(parsed?.retry_after_ms ?? 1000);
+      await pause(parsed?.retryAfterMs ?? 1000);
       continue;
     }
     if (!answer.ok) throw new RestError(method, path, answer.status, parsed);

@@ -221,8 +221,14 @@ export class Chat extends EventTarget {
       if (message.clientId) this.#settle(message.clientId);
       this.messages.set(message.seq, message);
       this.#byId.set(message.id, message.seq);
-      if (message.senderId === this.me.id) this.read = Math.max(this.read, message.seq);
-      else if (live) this.#peerTypes(false);
+      // Whoever answers has read: the gateway moves the sender's cursors with each message.
+      if (message.senderId === this.me.id) {
+        this.read = Math.max(this.read, message.seq);
+      } else {
+        this.peerRead = Math.max(this.peerRead, message.seq);
+        this.peerDelivered = Math.max(this.peerDelivered, message.seq);
+        if (live) this.#peerTypes(false);
+      }
     }
     while (this.messages.has(this.#complete + 1)) this.#complete += 1;
     if (messages.length) {
