@@ -1,1 +1,3 @@
 //! What tests share: private servers on free ports in temporary folders.
+
+pub mod gateway;
