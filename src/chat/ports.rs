@@ -33,6 +33,9 @@ pub enum StoreError {
     /// The id or key is taken by something else.
     #[error("conflict: {0}")]
     Conflict(&'static str),
+    /// The input cannot be stored: a text holds a NUL character, or the call makes no sense.
+    #[error("invalid: {0}")]
+    Invalid(&'static str),
     /// The group would have more participants than allowed.
     #[error("too many participants")]
     TooManyParticipants,
@@ -55,6 +58,7 @@ impl From<StoreError> for ChatError {
                 Self::forbidden("you are not a participant of this conversation")
             }
             StoreError::Conflict(what) => Self::conflict(what),
+            StoreError::Invalid(what) => Self::invalid(what),
             StoreError::TooManyParticipants => Self::too_large("too many participants"),
             StoreError::Unavailable(e) => {
                 Self::unavailable("the database cannot be reached, try again", e)

@@ -267,6 +267,10 @@ await check('a long history comes page by page and stays where it is', async () 
 
   await say(desk, 'bob', 'Still reading?');
   await side(desk, 'alice').locator('.jump', { hasText: '1 new' }).waitFor();
+  const [card, list] = await Promise.all(
+    ['.card', '.scroll'].map(async (part) => (await side(desk, 'alice').locator(part).boundingBox()).width),
+  );
+  assert.ok(Math.abs(card - list) <= 2, `the list is as wide as its card: ${list} of ${card}`);
   await shot(desk, '6-history');
   await side(desk, 'alice').locator('.jump').click();
   await ticks(desk, 'bob', 'Still reading?', 'read');

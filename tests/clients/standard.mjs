@@ -142,19 +142,13 @@ await check('a message reaches the other, own devices, and those outside the roo
     await Promise.all([a1, a2, b].map((client) => client.done('conversation:join', id)));
 
     const message = await send(a1, id, 'Good evening', { type: 'text', clientId: 'evening-1' });
-    assert.deepEqual(
-      { ...message, id: typeof message.id, timestamp: ISO.test(message.timestamp) },
-      {
-        id: 'string',
-        seq: 1,
-        conversationId: id,
-        senderId: alice.id,
-        content: 'Good evening',
-        type: 'text',
-        timestamp: true,
-        clientId: 'evening-1',
-      },
-    );
+    const { id: messageId, timestamp, ...rest } = message;
+    assert.equal(typeof messageId, 'string');
+    assert.match(timestamp, ISO);
+    const said = { seq: 1, conversationId: id, senderId: alice.id, content: 'Good evening', type: 'text' };
+    for (const [field, value] of Object.entries({ ...said, clientId: 'evening-1' })) {
+      assert.equal(rest[field], value, field);
+    }
 
     for (const hearer of [b, a2]) {
       const heard = await hearer.next('message:new');
@@ -370,7 +364,7 @@ await check('a group tells its participants what changes', () =>
     const { id } = await alice.group('Before', bob);
     const made = await b.next('conversation:updated', (e) => e.id === id);
     assert.deepEqual([made.conversationId, made.title, made.isGroup], [id, 'Before', true]);
-    assert.ok('lastMessage' in made);
+    assert.equal(made.lastMessage ?? null, null);
 
     await a.done('conversation:join', id);
     const message = await send(a, id, 'news');

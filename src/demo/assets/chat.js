@@ -47,6 +47,7 @@ export class Chat extends EventTarget {
   #typedAt = 0;
   #peerTyping = 0;
   #receipts = 0;
+  #presenceChanges = 0;
   #retry = 0;
 
   constructor(me) {
@@ -124,6 +125,19 @@ export class Chat extends EventTarget {
     this.#changed();
     this.#flush();
     this.#confirm();
+    this.#lookForPeer();
+  }
+
+  /** How the other one is now; later changes come as events. */
+  async #lookForPeer() {
+    const changes = this.#presenceChanges;
+    try {
+      const { presence } = await this.#rest('GET', `/api/presence?users=${this.peer.id}`);
+      // An event that came meanwhile is newer.
+      if (changes === this.#presenceChanges) this.#peerIs(presence[0], presence[0]);
+    } catch {
+      this.#later(1000, () => this.state === 'online' && this.#lookForPeer());
+    }
   }
 
   /** Joins the room and takes whatever was missed, page by page. */
@@ -209,8 +223,6 @@ export class Chat extends EventTarget {
       } else {
         this.peerRead = Math.max(this.peerRead, readSeq);
         this.peerDelivered = Math.max(this.peerDelivered, deliveredSeq, readSeq);
-        const { online, status, lastSeen } = participant;
-        this.presence = { online, status, lastSeen };
       }
     }
     this.#changed();
@@ -260,6 +272,7 @@ export class Chat extends EventTarget {
 
   #peerIs({ userId }, presence) {
     if (userId !== this.peer.id) return;
+    this.#presenceChanges += 1;
     this.presence = presence;
     if (!presence.online) this.#peerTypes(false);
     this.#changed();
