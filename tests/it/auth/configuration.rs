@@ -24,7 +24,6 @@ fn file_error(text: &str) -> String {
 
 #[test]
 fn unfit_key_files_are_named_with_the_reason() {
-    let rsa = |bits: &str| generate(&["-algorithm", "RSA", "-pkeyopt", bits]);
     let ec = |curve: &str| {
         let curve = format!("ec_paramgen_curve:{curve}");
         public_half(&generate(&["-algorithm", "EC", "-pkeyopt", &curve]))
@@ -59,7 +58,7 @@ fn unfit_key_files_are_named_with_the_reason() {
         ),
         (certificate, "holds a certificate; extract its public key"),
         (
-            public_half(&rsa("rsa_keygen_bits:1024")),
+            KeyPair::rsa_of(1024).public_pem,
             "is an RSA key that does not have 2048 to 4096 bits",
         ),
         (
