@@ -107,16 +107,8 @@ fn unusable_secrets_are_named_and_not_shown() {
          auth.public_key_files"
     );
     assert_eq!(
-        error(|cfg| cfg.api_keys = vec!["k".repeat(32), "short".to_owned()]),
-        "auth.api_keys[1]: has fewer than 32 characters"
-    );
-}
-
-#[test]
-fn no_id_claim_is_an_error() {
-    assert_eq!(
-        error(|cfg| cfg.user_id_claims.clear()),
-        "auth.user_id_claims: is empty"
+        error(|cfg| cfg.api_keys = vec!["k".repeat(32), String::new()]),
+        "auth.api_keys[1]: is empty"
     );
 }
 
@@ -125,10 +117,6 @@ fn an_unusable_jwks_url_is_named() {
     assert_eq!(
         error(|cfg| cfg.jwks_url = "keys.json".to_owned()),
         "auth.jwks_url: is no URL: relative URL without a base"
-    );
-    assert_eq!(
-        error(|cfg| cfg.jwks_url = "file:///keys.json".to_owned()),
-        "auth.jwks_url: must begin with https:// or http://"
     );
 }
 
