@@ -3,8 +3,12 @@
 pub mod auth;
 pub mod bus;
 pub mod chat;
+pub mod cli;
 pub mod config;
 pub mod dialect;
+pub mod http;
+pub mod limits;
 pub mod presence;
+pub mod shutdown;
 pub mod store;
 pub mod telemetry;

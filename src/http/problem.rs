@@ -114,6 +114,11 @@ impl IntoResponse for Problem {
     }
 }
 
+/// A refusal's answer, for whoever else answers HTTP requests. The cause goes to the log here.
+pub fn problem(error: &ChatError) -> Response {
+    Problem::from(error.clone()).into_response()
+}
+
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     json_as("application/json", status, body)
