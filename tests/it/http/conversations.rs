@@ -112,12 +112,13 @@ async fn what_is_no_conversation_is_refused() {
         ),
         (json!({"participantIds": ["bob"]}), 422, "invalid"),
         (json!([]), 422, "invalid"),
-        (json!({"otherUserId": "bob", "id": "mine"}), 403, "forbidden"),
+        (
+            json!({"otherUserId": "bob", "id": "mine"}),
+            403,
+            "forbidden",
+        ),
     ] {
-        let answer = api
-            .post("alice", "/api/conversations")
-            .json(body)
-            .await;
+        let answer = api.post("alice", "/api/conversations").json(body).await;
         answer.refused(status, code);
     }
     let many: Vec<_> = (0..300).map(|i| format!("u{i}")).collect();
@@ -164,7 +165,12 @@ async fn the_list_is_paged_newest_first_with_counts() {
     let stranger = api.get("eve", "/api/conversations").send().await;
     let list = stranger.expect(StatusCode::OK);
     assert_eq!(list, json!({"conversations": [], "nextCursor": null}));
-    for query in ["cursor=nonsense", "limit=many", "limit=-1", "limit=1&limit=2"] {
+    for query in [
+        "cursor=nonsense",
+        "limit=many",
+        "limit=-1",
+        "limit=1&limit=2",
+    ] {
         let path = format!("/api/conversations?{query}");
         api.get("bob", &path).send().await.refused(422, "invalid");
     }
@@ -207,7 +213,9 @@ async fn members_read_and_admins_change() {
         };
     }
     let add = format!("{path}/participants");
-    let answer = api.post("bob", &add).json(json!({"participantIds": ["carol"]}));
+    let answer = api
+        .post("bob", &add)
+        .json(json!({"participantIds": ["carol"]}));
     answer.await.refused(403, "forbidden");
     let answer = api.by("bob", Method::DELETE, &path).send().await;
     answer.refused(403, "forbidden");
@@ -267,7 +275,11 @@ async fn the_removed_are_out_of_everything() {
     assert!(api.sockets.take().is_empty());
 
     // Leaving, and the role that passes on.
-    let answer = api.by("alice", Method::DELETE, &format!("{path}/participants/alice"));
+    let answer = api.by(
+        "alice",
+        Method::DELETE,
+        &format!("{path}/participants/alice"),
+    );
     answer.send().await.expect(StatusCode::NO_CONTENT);
     let shown = api.get("carol", &path).send().await.expect(StatusCode::OK);
     assert_eq!(names(&shown["conversation"]), ["carol"]);
@@ -292,7 +304,11 @@ async fn a_direct_conversation_cannot_change() {
         .await
         .refused(409, "conflict");
     for user in ["alice", "bob"] {
-        let answer = api.by("alice", Method::DELETE, &format!("{path}/participants/{user}"));
+        let answer = api.by(
+            "alice",
+            Method::DELETE,
+            &format!("{path}/participants/{user}"),
+        );
         answer.send().await.refused(409, "conflict");
     }
     let answer = api.by("bob", Method::DELETE, &path).send().await;

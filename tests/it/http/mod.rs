@@ -21,13 +21,15 @@ use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use porchlight::{
     auth::Authenticator,
+    bus::MemoryBus,
     chat::{
-        Bus, Chat, Clock, DeviceId, Envelope, Event, Local, Parts, Presence, Profile, Rules, Store,
+        Bus, Chat, Clock, DeviceId, Envelope, Event, Local, Parts, Profile, Rules, Store,
         SystemClock, UserId,
     },
     config::{Config, Sources, load},
     http::{ApiState, ClientAddr, Stats, api},
     limits::Limits,
+    presence::MemoryPresence,
 };
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -113,13 +115,13 @@ impl Api {
             .unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let sockets = Arc::new(Recorder::default());
-        let bus: Arc<dyn Bus> = bus();
+        let bus: Arc<dyn Bus> = Arc::new(MemoryBus);
         let tasks = TaskTracker::new();
         let chat = Chat::new(Parts {
             store: store.clone(),
             bus: bus.clone(),
             local: sockets.clone(),
-            presence: presence(),
+            presence: Arc::new(MemoryPresence::default()),
             clock: clock.clone(),
             rules: rules(&config),
             tasks: tasks.clone(),
@@ -128,7 +130,7 @@ impl Api {
         let state = ApiState {
             chat: chat.clone(),
             auth: auth.clone(),
-            limits: limits(&config),
+            limits: Arc::new(Limits::new(&config.limits)),
             stats: Arc::new(Figures),
             tasks: tasks.clone(),
         };
