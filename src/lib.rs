@@ -5,6 +5,7 @@ pub mod bus;
 pub mod chat;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod dialect;
 pub mod http;
 pub mod limits;

@@ -30,7 +30,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::{
     line::{Line, Wire},
     peer::{Peer, PeerGuard},
-    server::{Edge, SocketPathState},
+    server::{Edge, SocketPathState, TOO_MANY_CONNECTIONS_RETRY},
 };
 use crate::{
     auth::Credentials,
@@ -199,7 +199,7 @@ impl Front {
         limits.handshake(addr).map_err(|wait| count(ChatError::rate_limited(wait)))?;
         let slot = limits
             .connection_of_address(addr)
-            .ok_or_else(|| count(ChatError::rate_limited(Duration::from_secs(10))))?;
+            .ok_or_else(|| count(ChatError::rate_limited(TOO_MANY_CONNECTIONS_RETRY)))?;
         let query = request.uri().query().unwrap_or_default();
         let mut credentials = Credentials::from_request(request.headers(), Some(query));
         if !self.is_own_origin(request.headers()) {

@@ -3,12 +3,13 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock, Weak},
+    time::Duration,
 };
 
 use axum::body::Body;
 use engineioxide::service::NotFoundService;
 use http::{Request, header::CONTENT_TYPE};
-use serde::Deserialize;
+use serde_json::Value;
 use socketioxide::{
     SocketIo,
     extract::{SocketRef, TryData},
@@ -33,10 +34,13 @@ use crate::{
     auth::{Authenticator, Identity},
     chat::{Chat, ChatError, ChatResult},
     config,
-    dialect::{Dialect, Dialects, Hello},
+    dialect::{Dialect, Dialects, Hello, Introduction},
     limits::Limits,
     telemetry,
 };
+
+/// What a client with too many connections is told to wait.
+pub const TOO_MANY_CONNECTIONS_RETRY: Duration = Duration::from_secs(10);
 
 /// Everything that connections need, whichever path they came in by.
 pub struct Edge {
@@ -114,8 +118,10 @@ impl SocketPathState {
         io.ns(
             "/",
             (async move |socket: SocketRef<EdgeAdapter>| connected(&admitted, &socket).await).with(
-                async move |socket: SocketRef<EdgeAdapter>, TryData(auth): TryData<Auth>| {
-                    admit(&admit_edge, &admitting, &socket, auth.unwrap_or_default()).await
+                async move |socket: SocketRef<EdgeAdapter>, TryData(auth): TryData<Value>| {
+                    // Without an auth value there is nothing to extract.
+                    let auth = auth.unwrap_or(Value::Null);
+                    admit(&admit_edge, &admitting, &socket, auth).await
                 },
             ),
         );
@@ -162,15 +168,6 @@ impl SocketPathState {
     }
 }
 
-/// What a client may put into `auth` when it connects. Whatever else is in there is not ours.
-#[derive(Default, Deserialize)]
-struct Auth {
-    #[serde(default)]
-    token: Option<String>,
-    #[serde(default)]
-    dialect: Option<String>,
-}
-
 /// Why a connection was refused, as the client's `connect_error` says it. Socketioxide passes on
 /// a message only, so the code stands at its start.
 struct Refusal(ChatError);
@@ -191,7 +188,7 @@ async fn admit(
     edge: &Arc<Edge>,
     path: &Weak<SocketPathState>,
     socket: &SocketRef<EdgeAdapter>,
-    auth: Auth,
+    auth: Value,
 ) -> Result<(), Refusal> {
     let peer = socket.req_parts().extensions.get::<PeerGuard>().map(|g| g.peer().clone());
     let (Some(path), Some(peer)) = (path.upgrade(), peer) else {
@@ -220,24 +217,31 @@ async fn session_for(
     path: Arc<SocketPathState>,
     peer: Arc<Peer>,
     sid: Sid,
-    auth: Auth,
+    auth: Value,
 ) -> ChatResult<Arc<Session>> {
-    let mut credentials = peer.take_credentials().unwrap_or_default();
-    credentials.handshake_token = auth.token;
-    let Identity { profile, expires_at, .. } = edge.auth.identify(&credentials).await?;
-    let wanted = auth.dialect.as_deref().or(peer.dialect.as_deref());
+    let wanted = auth.get("dialect").and_then(Value::as_str).or(peer.dialect.as_deref());
     let dialect = match wanted {
         None => path.dialect.clone(),
         Some(name) => edge.dialects.get(name).ok_or_else(|| {
-            ChatError::invalid(format!(
-                "there is no dialect of that name, only {}",
-                edge.dialects.names().join(", ")
-            ))
+            let names: Vec<_> = edge.dialects.names().collect();
+            ChatError::invalid(format!("there is no dialect of that name, only {}", names.join(", ")))
         })?,
     };
-    let slot = edge.limits.connection_of_user(&profile.id).ok_or_else(|| {
-        ChatError::rate_limited(std::time::Duration::from_secs(10))
-    })?;
+    let told = if auth.is_null() {
+        Introduction { token: None, claimed: None }
+    } else {
+        dialect.introduction(&auth.to_string())?
+    };
+    let mut credentials = peer.take_credentials().unwrap_or_default();
+    credentials.handshake_token = told.token;
+    let Identity { profile, expires_at, .. } = edge.auth.identify(&credentials).await?;
+    if told.claimed.is_some_and(|claimed| claimed != profile.id) {
+        return Err(ChatError::forbidden("the handshake names another user than the token"));
+    }
+    let slot = edge
+        .limits
+        .connection_of_user(&profile.id)
+        .ok_or_else(|| ChatError::rate_limited(TOO_MANY_CONNECTIONS_RETRY))?;
     let profile = edge.chat.introduce(&profile).await?;
     let bucket = edge.limits.event_bucket();
     let session =
