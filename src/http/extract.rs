@@ -30,7 +30,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// A JSON body, or none at all.
+/// A JSON body, or `null`, or none at all.
 pub(super) struct OptionalBody<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
@@ -43,7 +43,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
             return Ok(Self(T::default()));
         }
         json?;
-        parse(&bytes).map(Self)
+        parse::<Option<T>>(&bytes).map(|body| Self(body.unwrap_or_default()))
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
     fn shape_errors_quote_nothing() {
         assert_eq!(
             reason(r#"{"id":"a","count":"my secret, expected "}"#),
-            "expected u32 at line 1 column 41"
+            "expected u32 at line 1 column 40"
         );
         assert_eq!(
             reason(r#"{"id":"a"}"#),

@@ -44,10 +44,11 @@ pub struct Problem {
     retryable: bool,
     /// When to try again, in milliseconds; the `Retry-After` header has it in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     retry_after_ms: Option<u64>,
     /// Under which the gateway's log holds the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, nullable = false)]
     id: Option<Arc<str>>,
 }
 

@@ -1,7 +1,7 @@
 //! Conversations over REST: making, listing, changing; who may.
 
 use axum::http::{Method, StatusCode};
-use porchlight::chat::Event;
+use porchlight::chat::{Clock, Event, SystemClock};
 use serde_json::{Value, json};
 
 use super::Api;
@@ -12,6 +12,14 @@ fn names(conversation: &Value) -> Vec<&str> {
         .iter()
         .map(|p| p["userId"].as_str().unwrap())
         .collect()
+}
+
+/// Lets time pass that the order of a list is made by.
+async fn next_millisecond() {
+    let before = SystemClock.now();
+    while SystemClock.now() <= before {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -135,6 +143,7 @@ async fn the_list_is_paged_newest_first_with_counts() {
         let conversation = api.group("alice", &["bob"]).await;
         api.say("alice", &conversation, &format!("hello {n}")).await;
         made.push(conversation);
+        next_millisecond().await;
     }
     // Speaking again brings a conversation to the top.
     api.say("bob", &made[0], "again").await;
