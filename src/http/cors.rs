@@ -37,7 +37,6 @@ pub struct Origins {
 
 impl Origins {
     /// Reads `server.cors_origins`.
-    /// The origins of `server.cors_origins`.
     pub fn new(configured: &[String]) -> Self {
         Self {
             any: configured.iter().any(|o| o == "*"),
