@@ -23,7 +23,7 @@ use porchlight::{
     auth::Authenticator,
     bus::MemoryBus,
     chat::{
-        Bus, Chat, Clock, DeviceId, Envelope, Event, Local, Parts, Profile, Rules, Store,
+        Bus, Chat, Clock, DeviceId, Envelope, Event, Local, Parts, Presence, Profile, Rules, Store,
         SystemClock, UserId,
     },
     config::{Config, Sources, load},
@@ -102,6 +102,11 @@ impl Api {
 
     /// With further environment variables.
     async fn with(variables: &[(&str, &str)]) -> Self {
+        Self::on(variables, Arc::new(MemoryPresence::default())).await
+    }
+
+    /// With further environment variables and whoever knows who is connected.
+    async fn on(variables: &[(&str, &str)], presence: Arc<dyn Presence>) -> Self {
         let mut environment = vec![
             ("JWT_SECRET", SECRET),
             ("PORCHLIGHT_AUTH_API_KEYS", API_KEY),
@@ -121,7 +126,7 @@ impl Api {
             store: store.clone(),
             bus: bus.clone(),
             local: sockets.clone(),
-            presence: Arc::new(MemoryPresence::default()),
+            presence,
             clock: clock.clone(),
             rules: rules(&config),
             tasks: tasks.clone(),

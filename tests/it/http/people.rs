@@ -1,7 +1,10 @@
 //! Presence, socket tokens, health.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
-use porchlight::chat::Millis;
+use porchlight::chat::{DeviceId, Millis, Presence, PresenceInfo, Status, Unavailable, UserId};
 use serde_json::{Value, json};
 
 use super::{Api, id};
@@ -83,4 +86,80 @@ async fn health_has_the_shape_that_apps_check() {
         answer.expect(StatusCode::OK),
         json!({"status": "ok", "socket": socket})
     );
+}
+
+/// The session cookies that NextAuth v4 (next-auth 4.24) and Auth.js v5 (@auth/core 0.41) made of
+/// `{"sub":"alice","name":"Alice"}` with this secret, good for a hundred years.
+const NEXTAUTH_SECRET: &str = "a NextAuth secret for the tests of REST 0123";
+const SESSIONS: [&str; 2] = [
+    "next-auth.session-token=eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..yzt5796OUm5_m_Jv.okg6hCTumAUfF5ijrlrWpGj9SbNqIZ0LkS6QcDR_HPdQam1mMKJnYrVThi77ACsUBvZuJBFMOw3bCB7Byyu1GH_OvUQnUoDpzIfDxDVCWuuXREgVbpuX8iMuXR1XSfZw3fRtQYH4domRok0t9A.3KL6pm_da-bmn_sqDiYSKg",
+    "authjs.session-token=eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2Q0JDLUhTNTEyIiwia2lkIjoiS05LbVVlbWFub2pHOUY2djZJRERTdktnVmtMX0hnMkJBdFhtRUQ4b2xVNV9EWnV3QVZidlRjQ0FRcDJDOTAyaG1HN2hkR25KamJUZVRTczV5YjZBVFEifQ..Pc5NcItkvnZuD4UZUOXMSw.kPBnVi2OL65NDl15VHrdkJo8-gX0csUZJQcWZhFqjbaTjzPTIE54yr0Yvq9FopXa0gZ76aKR1MM10PzAAK-TbclxFGiDDczLOi4ACh8frUZ8aOrkczsT0JhT0Sft5sHZ6TwYVTdVgV0rgsFwibnx6g.vZtWXFecaoq4zw3_fWdD4Wdrc5bsI-uidmDc2eS5808",
+];
+
+#[tokio::test]
+async fn a_session_cookie_gets_a_socket_token() {
+    let api = Api::with(&[("NEXTAUTH_SECRET", NEXTAUTH_SECRET)]).await;
+    let path = "/api/auth/socket-token";
+    for session in SESSIONS {
+        let ask = api.ask(Method::POST, path).header("cookie", session);
+        let minted = ask.send().await.expect(StatusCode::OK);
+        let token = minted["token"].as_str().unwrap();
+        let identity = api.auth.verify(token).await.unwrap();
+        assert_eq!(&*identity.profile.name, "Alice");
+        let me = api.ask(Method::GET, "/api/conversations").bearer(token);
+        me.send().await.expect(StatusCode::OK);
+        let changed = session.replace("..", "..x");
+        let ask = api.ask(Method::POST, path).header("cookie", changed);
+        ask.send().await.refused(401, "unauthorized");
+    }
+}
+
+/// What is missing: whoever knows who is connected.
+struct NoPresence;
+
+fn down<T>() -> Result<T, Unavailable> {
+    Err(Unavailable {
+        what: "redis",
+        source: "connection refused".into(),
+    })
+}
+
+#[async_trait]
+impl Presence for NoPresence {
+    async fn enter(&self, _: &UserId, _: &DeviceId) -> Result<bool, Unavailable> {
+        down()
+    }
+    async fn leave(&self, _: &UserId, _: &DeviceId) -> Result<bool, Unavailable> {
+        down()
+    }
+    async fn settle(&self, _: &UserId) -> Result<bool, Unavailable> {
+        down()
+    }
+    async fn set_status(&self, _: &UserId, _: Status) -> Result<bool, Unavailable> {
+        down()
+    }
+    async fn get(&self, _: &[UserId]) -> Result<Vec<PresenceInfo>, Unavailable> {
+        down()
+    }
+    async fn devices(&self, _: &UserId) -> Result<Vec<DeviceId>, Unavailable> {
+        down()
+    }
+    async fn online(&self, _: Option<&UserId>, _: u32) -> Result<Vec<UserId>, Unavailable> {
+        down()
+    }
+}
+
+#[tokio::test]
+async fn conversations_are_shown_without_presence() {
+    let api = Api::on(&[], Arc::new(NoPresence)).await;
+    let group = api.group("alice", &["bob"]).await;
+    let list = api.get("bob", "/api/conversations").send().await;
+    let list = list.expect(StatusCode::OK);
+    assert_eq!(list["conversations"][0]["id"], group.as_str());
+    let participant = &list["conversations"][0]["participants"][0];
+    assert_eq!(participant["online"], Value::Null);
+    assert_eq!(participant["status"], Value::Null);
+    // Asked for nothing else, it cannot be answered.
+    let answer = api.get("bob", "/api/presence?users=alice").send().await;
+    answer.refused(503, "unavailable");
 }
