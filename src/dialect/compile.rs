@@ -1,5 +1,7 @@
 //! From a dialect file's text to its tables.
 
+use std::collections::HashMap;
+
 use super::{
     Dialect, Handshake, Rule,
     command::{COMMANDS, Spec},
@@ -51,7 +53,7 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
     let error = root.get("error");
     let error = error.and_then(|node| event(&mut templates, node, Kind::Error));
 
-    let mut names = std::collections::HashMap::new();
+    let mut names = HashMap::new();
     let (mut rules, mut wants) = (Vec::new(), Vec::new());
     let inbound = root.get("in").and_then(|n| n.table(templates.problems));
     for (event, node) in inbound.unwrap_or_default() {
@@ -72,6 +74,7 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
         name: name.to_owned(),
         index: 0,
         description,
+        shapes: templates.sketches(),
         names,
         wants,
         rules,

@@ -6,8 +6,8 @@ use super::{
     command::{Field, FieldType, Spec},
     expr::{Expr, Filter, Term},
     render::push_text,
+    resolve::pairs,
     source::{Node, Problems, Value, unknown},
-    template::pairs,
 };
 use crate::chat::{ConversationId, Status};
 

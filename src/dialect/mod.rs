@@ -57,7 +57,7 @@
 //! `map from=to ...`, `required`. A table in place of an expression collects values into an object:
 //! `metadata = { attachments = "attachments" }`. Further arguments are ignored.
 //!
-//! **Outbound paths** name members of what a rule is about; the table in `vocabulary.rs` is
+//! **Outbound paths** name members of what a rule is about; the table in `members.rs` is
 //! complete, and an unknown path is answered with the list. Filters: `ms` (a time as milliseconds
 //! instead of ISO 8601), `excerpt N`, `map from=to ...`, `shape NAME`. What is absent is left out
 //! of an object and is `null` in a list; `or null` writes it. `"..."` takes over the members of a
@@ -73,8 +73,10 @@ mod decode;
 mod describe;
 mod expr;
 mod inbound;
+mod members;
 mod outbound;
 mod render;
+mod resolve;
 mod set;
 mod source;
 mod strict;
@@ -151,6 +153,8 @@ pub struct Dialect {
     name: String,
     index: usize,
     description: String,
+    /// The shapes with how they look, for people.
+    shapes: Vec<(String, String)>,
     /// Inbound event names with the place of their rule.
     names: HashMap<String, usize>,
     /// By rule, then argument.
