@@ -10,11 +10,11 @@ impl Dialect {
         let mut text = format!("{}: {}\n", self.name, self.description.trim());
 
         let mut rows = vec![row(["A client says", "command", "with", "and is acked"])];
-        for rule in &self.rules {
+        for (event, rule) in self.names.iter().zip(&self.rules) {
             let ack = &rule.ack.as_ref().unwrap_or(&self.ack).sketch;
             for (i, alternative) in rule.alternatives.iter().enumerate() {
                 rows.push(match i {
-                    0 => row([&rule.event, rule.command, &alternative.sketch, ack]),
+                    0 => row([event, rule.command, &alternative.sketch, ack]),
                     _ => row(["", "", &alternative.sketch, ""]),
                 });
             }
@@ -37,13 +37,13 @@ impl Dialect {
                 &rule.words.sketch,
             ]));
         }
-        for rule in &self.rules {
-            let when = format!("{} succeeds", rule.event);
+        for (event, rule) in self.names.iter().zip(&self.rules) {
+            let when = format!("{event} succeeds");
             for words in rule.answers.iter().map(|answer| &answer.words) {
                 rows.push(row([&words.name, &when, "origin", &words.sketch]));
             }
             if let Some(words) = &rule.error {
-                let when = format!("{} is refused", rule.event);
+                let when = format!("{event} is refused");
                 rows.push(row([&words.name, &when, "origin", &words.sketch]));
             }
         }

@@ -54,8 +54,9 @@
 //! inside the second, `a.b` is short for `$0.a.b`. An alternative applies if its whole arguments
 //! have the right type and its required fields are there; a field that is there and wrong is an
 //! error. `null` counts as absent. Filters: `truncate N`, `max_chars N`, `one_of a b`,
-//! `map from=to ...`, `required`. A table in place of an expression collects values into an object:
-//! `metadata = { attachments = "attachments" }`. Further arguments are ignored.
+//! `map from=to ...`, `required`, and of an object `without a b`. A table in place of an expression
+//! collects values into an object: `metadata = { attachments = "attachments" }`. Further arguments
+//! are ignored.
 //!
 //! **Outbound paths** name members of what a rule is about; the table in `members.rs` is
 //! complete, and an unknown path is answered with the list. Filters: `ms` (a time as milliseconds
@@ -82,8 +83,6 @@ mod source;
 mod strict;
 mod template;
 mod vocabulary;
-
-use std::collections::HashMap;
 
 use crate::chat::{ChatError, Command, Event, Hearer, Millis, Profile, Reply, UserId};
 
@@ -155,8 +154,8 @@ pub struct Dialect {
     description: String,
     /// The shapes with how they look, for people.
     shapes: Vec<(String, String)>,
-    /// Inbound event names with the place of their rule.
-    names: HashMap<String, usize>,
+    /// By rule, its event's name.
+    names: Vec<String>,
     /// By rule, then argument.
     wants: Vec<Vec<Want>>,
     rules: Vec<Rule>,
@@ -171,7 +170,6 @@ pub struct Dialect {
 
 /// An `[in.*]` rule.
 struct Rule {
-    event: String,
     command: &'static str,
     build: fn(&Arguments<'_, '_>) -> Result<Command, Failure>,
     alternatives: Vec<Alternative>,
@@ -218,7 +216,7 @@ impl Dialect {
 
     /// The name of a rule's inbound event.
     pub fn event_name(&self, rule: RuleId) -> &str {
-        self.rule(rule).map_or("", |rule| &rule.event)
+        self.names.get(usize::from(rule.0)).map_or("", |name| name)
     }
 
     /// The events that greet a fresh connection, each a JSON array `["name", {...}]`.

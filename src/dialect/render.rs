@@ -334,7 +334,7 @@ fn push_escaped(out: &mut String, text: &str) {
 }
 
 /// Calls `f` with every member of a JSON object, in order; with none if it is something else.
-fn each_member<'a>(json: &'a str, f: impl FnMut(&str, &'a str)) {
+pub(super) fn each_member<'a>(json: &'a str, f: impl FnMut(&str, &'a str)) {
     struct Each<F>(F);
     impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Each<F> {
         type Value = ();

@@ -1,7 +1,7 @@
 //! What a template may name: the kinds of things there are, and their members.
 //!
 //! A new field of the domain becomes available to every dialect file by one line in
-//! [`members`](super::members).
+//! [`members`].
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use porchlight::{
 
 use super::{
     NOW, check_array, created, custom, decoded, heard, joined, json, load, message, outcome,
-    outcomes, profile, standard,
+    outcomes, profile, receipt, standard,
 };
 
 const THREADS: &str = include_str!("fixtures/threads.toml");
@@ -157,6 +157,29 @@ fn an_object_passes_through() {
         ),
         r#"["getMessage",{"id":"k","createdAt":5,"textual":1,"text":"hi","senderId":"ann","chatId":"conv-1","messageId":"m-1","timestamp":"2026-01-02T03:04:05.678Z","type":"text","metadata":{"read":false,"delivered":true},"userId":"ann"}]"#
     );
+    // The text is cut, not counted twice, and what is left over is bounded.
+    let long = |extra: usize| {
+        let (text, x) = ("é".repeat(20_000), "x".repeat(extra));
+        format!(r#"["sendMessage",{{"data":{{"text":"{text}","chatId":"c","x":"{x}"}}}}]"#)
+    };
+    match decoded(&dialect, &long(16_000)) {
+        Command::Send(send) => {
+            assert_eq!(&*send.content, "é".repeat(10));
+            assert_eq!(send.metadata.unwrap().get().len(), 16_008);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        outcome(&dialect, &long(17_000)),
+        "refused sendMessage: too_large: data: at most 16384 bytes"
+    );
+    match decoded(
+        &dialect,
+        r#"["sendMessage",{"data":{"text":"t","chatId":"c"}}]"#,
+    ) {
+        Command::Send(send) => assert!(send.metadata.is_none()),
+        other => panic!("{other:?}"),
+    }
     // Sent in another dialect.
     let foreign = dialect.encode(&created(message(1, "hi")), Hearer::Other);
     assert_eq!(
@@ -172,6 +195,53 @@ fn an_object_passes_through() {
         ),
         "refused sendMessage: forbidden: the payload names two users"
     );
+}
+
+/// Histories as answers, attachments, errors of one event only, an event that holds itself twice.
+#[test]
+fn other_vocabularies_need_no_code() {
+    let platform = custom("platform", include_str!("fixtures/platform.toml"));
+    let inkspot = custom("inkspot", include_str!("fixtures/inkspot.toml"));
+    let mut shown = outcomes(
+        &inkspot,
+        &[
+            r#"["send-message",{"content":"","messageType":"image","conversationId":"c","senderId":"ann","attachments":["/a.png"]}]"#,
+            r#"["send-message",{"content":"hi","messageType":"text","conversationId":"c","tempId":"k"}]"#,
+            r#"["typing-start",{"conversationId":"c","userId":"ann","isTyping":true,"userName":"Ann"}]"#,
+            r#"["mark-message-read","m-1"]"#,
+            r#"["mark-message-read","m-1","c"]"#,
+            r#"["mark-message-read",{"messageId":"m-1","conversationId":"c"}]"#,
+            r#"["join-conversation",{"conversationId":"c","userId":"ann"}]"#,
+        ],
+    );
+    let with_file = created(Message {
+        metadata: Some(json(r#"{"attachments":["/a.png"]}"#)),
+        ..message(1, "look")
+    });
+    let read = Event::MessageRead(receipt());
+    for dialect in [&platform, &inkspot] {
+        for event in [&with_file, &created(message(2, "hi")), &read] {
+            shown.push_str(&heard(dialect, event));
+        }
+    }
+    let join = platform.decode(r#"["conversation:join","c"]"#).unwrap();
+    let send = inkspot
+        .decode(r#"["send-message",{"conversationId":"c","content":"x"}]"#)
+        .unwrap();
+    let sent = Reply::Sent(Sent {
+        message: Arc::new(message(3, "x")),
+        duplicate: false,
+    });
+    let mut replies = platform.answer(join.rule, &Reply::Joined(Box::new(joined())));
+    replies.extend(inkspot.answer(send.rule, &sent));
+    let error = ChatError::forbidden("not yours");
+    replies.extend(inkspot.error(Some(send.rule), &error));
+    for reply in replies {
+        check_array(&reply);
+        shown.push_str(&format!("{reply}\n"));
+    }
+    insta::assert_snapshot!(shown);
+    assert_eq!(inkspot.error(None, &error), None);
 }
 
 #[test]

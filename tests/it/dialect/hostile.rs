@@ -1,15 +1,15 @@
 //! Whatever arrives: no panic, and what is accepted is well-formed.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use porchlight::{
-    chat::{Command, ReceiptTarget, is_valid_id},
+    chat::{Command, Hearer, ReceiptTarget, is_valid_id},
     dialect::Dialect,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{custom, standard};
+use super::{created, custom, message, standard};
 
 /// Names of events and members that make it past the first check, and some that do not.
 const EVENTS: [&str; 14] = [
@@ -85,13 +85,13 @@ fn packet() -> impl Strategy<Value = String> {
     })
 }
 
-fn dialects() -> Vec<Arc<Dialect>> {
-    vec![
+static DIALECTS: LazyLock<[Arc<Dialect>; 3]> = LazyLock::new(|| {
+    [
         standard(),
         custom("threads", include_str!("fixtures/threads.toml")),
         custom("direct", include_str!("fixtures/direct.toml")),
     ]
-}
+});
 
 fn check(dialect: &Dialect, packet: &str) {
     let Ok(inbound) = dialect.decode(packet) else {
@@ -139,9 +139,9 @@ proptest! {
 
     #[test]
     fn any_event_of_any_shape(packets in prop::collection::vec(packet(), 8)) {
-        for dialect in dialects() {
+        for dialect in DIALECTS.iter() {
             for packet in &packets {
-                check(&dialect, packet);
+                check(dialect, packet);
             }
         }
     }
@@ -153,6 +153,28 @@ proptest! {
         let end = whole.char_indices().map(|(at, _)| at).nth(cut).unwrap_or(whole.len());
         check(&dialect, &whole[..end]);
         check(&dialect, &format!("{}{text}", &whole[..end]));
+    }
+
+    #[test]
+    fn any_text_is_told(chars in prop::collection::vec(any::<char>(), 0..200), name in ".*", key in prop::option::of(".*")) {
+        let content = String::from_iter(chars);
+        let mut message = message(1, &content);
+        message.sender.name = name.as_str().into();
+        message.client_id = key.as_deref().map(Into::into);
+        let event = created(message);
+        let told = |hearer| -> Value {
+            serde_json::from_str(&standard().encode(&event, hearer)[0]).unwrap()
+        };
+        let new = &told(Hearer::Other)[1];
+        prop_assert_eq!(&new["content"], &json!(content));
+        prop_assert_eq!(&new["senderName"], &json!(name));
+        prop_assert_eq!(new.get("clientId").cloned(), key.map(Value::from));
+        let notification = &told(Hearer::Absent)[1];
+        let excerpt: String = match content.chars().count() {
+            0..=140 => content,
+            _ => content.chars().take(139).chain(['…']).collect(),
+        };
+        prop_assert_eq!(&notification["message"], &json!(excerpt));
     }
 
     #[test]

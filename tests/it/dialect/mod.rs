@@ -8,7 +8,10 @@ mod speed;
 mod standard_in;
 mod standard_out;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use porchlight::{
     chat::{
@@ -23,7 +26,8 @@ use serde_json::value::RawValue;
 const NOW: Millis = Millis(1_767_323_045_678);
 
 fn standard() -> Arc<Dialect> {
-    Dialects::load(None).unwrap().get("standard").unwrap()
+    static BUILT_IN: LazyLock<Dialects> = LazyLock::new(|| Dialects::load(None).unwrap());
+    BUILT_IN.get("standard").unwrap()
 }
 
 /// A dialect of this text, in a folder of its own.
