@@ -117,7 +117,7 @@ export class Chat extends EventTarget {
       await this.#catchUp();
     } catch (error) {
       if (!this.socket.connected) return; // the next connect tries again
-      this.#later(error.retryAfter ?? 1000, () => this.socket.connected && this.#arrived());
+      setTimeout(() => this.socket.connected && this.#arrived(), error.retryAfter ?? 1000);
       return;
     }
     this.state = 'online';
@@ -136,7 +136,7 @@ export class Chat extends EventTarget {
       // An event that came meanwhile is newer.
       if (changes === this.#presenceChanges) this.#peerIs(presence[0], presence[0]);
     } catch {
-      this.#later(1000, () => this.state === 'online' && this.#lookForPeer());
+      setTimeout(() => this.state === 'online' && this.#lookForPeer(), 1000);
     }
   }
 
@@ -183,15 +183,16 @@ export class Chat extends EventTarget {
 
   /** With a fresh token, for the old one may be what the gateway did not like. */
   #again(ms) {
-    this.#later(ms, async () => {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(async () => {
       if (this.state === 'paused' || this.socket.connected) return;
       try {
         await this.#signIn();
       } catch {
         return this.#again(ms);
       }
-      this.socket.connect();
-    });
+      if (this.state !== 'paused') this.socket.connect();
+    }, ms);
   }
 
   /** The person's own switch. */
@@ -328,7 +329,7 @@ export class Chat extends EventTarget {
           this.#confirmed = Math.max(this.#confirmed, seq);
         }
       } catch (error) {
-        if (error.retryAfter) this.#later(error.retryAfter, () => this.#confirm());
+        if (error.retryAfter) setTimeout(() => this.#confirm(), error.retryAfter);
       }
     }, 120);
   }
@@ -427,11 +428,6 @@ export class Chat extends EventTarget {
     });
     if (!answer.ok) throw new Error(`${method} ${path} failed (${answer.status})`);
     return answer.json();
-  }
-
-  #later(ms, what) {
-    clearTimeout(this.#retry);
-    this.#retry = setTimeout(what, ms);
   }
 
   #settle(clientId) {
