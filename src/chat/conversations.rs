@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Actor, Chat, ChatError, ChatResult, Conversation, ConversationId, ConversationPage,
-    ConversationSummary, Event, NewConversation, Role, UserId, send::is_label,
+    ConversationSummary, Event, NewConversation, Role, StoreError, UserId, send::is_label,
 };
 
 const MAX_TITLE_CHARS: usize = 200;
@@ -102,7 +102,10 @@ impl Chat {
         id: &ConversationId,
         user: &UserId,
     ) -> ChatResult<Conversation> {
-        if user != &actor.profile.id {
+        if user == &actor.profile.id {
+            // A stranger must not learn from a refusal what sort of conversation there is.
+            self.conversation(actor, id).await?;
+        } else {
             self.require_admin(actor, id).await?;
         }
         let conversation = self
@@ -143,10 +146,14 @@ impl Chat {
         let limit = limit
             .unwrap_or(self.rules.page_size)
             .clamp(1, self.rules.max_page_size);
-        Ok(self
+        let page = self
             .store
             .conversations(&actor.profile.id, cursor, limit)
-            .await?)
+            .await;
+        match page {
+            Err(StoreError::NotFound) => Err(ChatError::invalid("the cursor cannot be read")),
+            page => Ok(page?),
+        }
     }
 
     /// One conversation as the actor's list shows it.

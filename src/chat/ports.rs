@@ -51,11 +51,10 @@ pub enum StoreError {
 impl From<StoreError> for ChatError {
     fn from(e: StoreError) -> Self {
         match e {
-            StoreError::NotFound => Self::not_found("no such conversation or message"),
-            // The same answer as for a stranger's guess: whether the conversation exists is not
-            // for those outside it to know.
-            StoreError::NotParticipant => {
-                Self::forbidden("you are not a participant of this conversation")
+            // One answer for both: whether a conversation exists is not for those outside it to
+            // know.
+            StoreError::NotFound | StoreError::NotParticipant => {
+                Self::forbidden("there is no such conversation, or you take no part in it")
             }
             StoreError::Conflict(what) => Self::conflict(what),
             StoreError::Invalid(what) => Self::invalid(what),

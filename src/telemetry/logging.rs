@@ -121,7 +121,11 @@ mod tests {
         assert!(enabled("info,sqlx=debug", "sqlx::query", Level::DEBUG));
         assert!(!enabled("error", "sqlx::query", Level::WARN));
         assert!(!enabled("off", "porchlight", Level::ERROR));
-        assert!(enabled("porchlight::bus=debug", "porchlight::store", Level::INFO));
+        assert!(enabled(
+            "porchlight::bus=debug",
+            "porchlight::store",
+            Level::INFO
+        ));
         assert!(matches!(targets("inof"), Err(LoggingError::Level(_))));
     }
 
