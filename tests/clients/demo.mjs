@@ -276,6 +276,20 @@ await check('a long history comes page by page and stays where it is', async () 
   await ticks(desk, 'bob', 'Still reading?', 'read');
 });
 
+await check('a deleted conversation gives way to a new one', async () => {
+  const before = path;
+  await rest(alice.token, 'DELETE', path.replace('/messages', ''));
+  await waitFor(async () => {
+    const { conversation } = await rest(alice.token, 'POST', '/api/conversations', { otherUserId: 'bob' });
+    path = `/api/conversations/${conversation.id}/messages`;
+    return path !== before;
+  }, 'another conversation');
+  await Promise.all(['alice', 'bob'].map((who) => side(desk, who).locator('.empty').waitFor()));
+  await say(desk, 'alice', 'A clean page.');
+  await field(desk, 'bob').click();
+  await ticks(desk, 'alice', 'A clean page.', 'read');
+});
+
 await check('on a phone there is one side at a time, with the other one’s unread count', async () => {
   await desk.close();
   const phone = await open({

@@ -1,5 +1,6 @@
 // One person's side of a direct conversation: the socket, what is known, and what waits to be
-// sent. Knows no page. Fires `change` whenever something that can be seen has changed.
+// sent. Knows no page. Fires `change` whenever something that can be seen has changed, and `lost`
+// when the conversation is gone.
 //
 // The rules that every client of the gateway can follow:
 // - a message has a place, its `seq`: 1, 2, 3, ... without a gap, so a set by seq has no doubles;
@@ -102,6 +103,7 @@ export class Chat extends EventTarget {
     on('message:read', (receipt) => this.#receipt(receipt, true));
     on('typing:start', (e) => this.#fromPeer(e) && this.#peerTypes(true));
     on('typing:stop', (e) => this.#fromPeer(e) && this.#peerTypes(false));
+    on('conversation:deleted', (e) => e.conversationId === this.conversationId && this.#lost());
     on('user:online', (e) => this.#peerIs(e, { online: true, status: e.status ?? 'online', lastSeen: null }));
     on('user:offline', (e) =>
       this.#peerIs(e, { online: false, status: 'offline', lastSeen: e.lastSeen ?? new Date().toISOString() }),
@@ -117,6 +119,7 @@ export class Chat extends EventTarget {
       await this.#catchUp();
     } catch (error) {
       if (!this.socket.connected) return; // the next connect tries again
+      if (['not_found', 'forbidden'].includes(error.code)) return this.#lost();
       setTimeout(() => this.socket.connected && this.#arrived(), error.retryAfter ?? 1000);
       return;
     }
@@ -126,6 +129,11 @@ export class Chat extends EventTarget {
     this.#flush();
     this.#confirm();
     this.#lookForPeer();
+  }
+
+  /** Somebody deleted the conversation; a new one has to be opened. */
+  #lost() {
+    this.dispatchEvent(new Event('lost'));
   }
 
   /** How the other one is now; later changes come as events. */
