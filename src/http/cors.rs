@@ -29,13 +29,14 @@ pub fn cors(config: &Config) -> CorsLayer {
 }
 
 /// The configured origins.
-pub(super) struct Origins {
+pub struct Origins {
     any: bool,
     listed: Vec<HeaderValue>,
 }
 
 impl Origins {
-    pub(super) fn new(configured: &[String]) -> Self {
+    /// The origins of `server.cors_origins`.
+    pub fn new(configured: &[String]) -> Self {
         Self {
             any: configured.iter().any(|o| o == "*"),
             // People write their site's address with the slash that browsers leave out.
@@ -48,7 +49,7 @@ impl Origins {
 
     /// Whether a page of the request's origin may act with its visitor's cookies: a listed one,
     /// the gateway's own, or no page at all.
-    pub(super) fn trusts(&self, headers: &HeaderMap) -> bool {
+    pub fn trusts(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else {
             return true;
         };

@@ -30,7 +30,7 @@ use tower_http::compression::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-pub use cors::cors;
+pub use cors::{Origins, cors};
 pub use description::openapi;
 pub use ops::{OpsState, ops};
 pub use problem::Problem;

@@ -18,11 +18,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 
 use super::{Stats, layers, problem::json};
-use crate::chat::{Bus, Clock, Store, Unavailable};
+use crate::{
+    chat::{Bus, Clock, Store, Unavailable},
+    telemetry::Metrics,
+};
 
 /// How long a dependency may take to answer before it counts as down. Orchestrators ask every few
 /// seconds and wait for about one.
@@ -38,7 +40,7 @@ pub struct OpsState {
     /// What this node carries.
     pub stats: Arc<dyn Stats>,
     /// The metrics.
-    pub metrics: PrometheusHandle,
+    pub metrics: Metrics,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// When the process started.

@@ -34,7 +34,9 @@ impl Presence for MemoryPresence {
 
     async fn leave(&self, user: &UserId, device: &DeviceId) -> Result<bool, Unavailable> {
         let mut users = self.users.lock();
-        let Some(entry) = users.get_mut(user) else { return Ok(false) };
+        let Some(entry) = users.get_mut(user) else {
+            return Ok(false);
+        };
         Ok(entry.devices.remove(device) && entry.devices.is_empty())
     }
 
@@ -74,14 +76,13 @@ impl Presence for MemoryPresence {
 
     async fn devices(&self, user: &UserId) -> Result<Vec<DeviceId>, Unavailable> {
         let users = self.users.lock();
-        Ok(users.get(user).map(|e| e.devices.iter().cloned().collect()).unwrap_or_default())
+        Ok(users
+            .get(user)
+            .map(|e| e.devices.iter().cloned().collect())
+            .unwrap_or_default())
     }
 
-    async fn online(
-        &self,
-        after: Option<&UserId>,
-        limit: u32,
-    ) -> Result<Vec<UserId>, Unavailable> {
+    async fn online(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserId>, Unavailable> {
         let users = self.users.lock();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         Ok(users

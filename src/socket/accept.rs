@@ -51,7 +51,10 @@ pub async fn serve(
 
 fn is_of_one_connection(e: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(e.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        e.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 fn tune(stream: &TcpStream, write_timeout: Duration) -> io::Result<()> {
@@ -81,9 +84,13 @@ async fn connection(
         async move { Ok::<_, std::convert::Infallible>(front.handle(request, addr.ip(), line).await) }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
-    let mut connection =
-        std::pin::pin!(http.serve_connection(TokioIo::new(wire), service).with_upgrades());
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD);
+    let mut connection = std::pin::pin!(
+        http.serve_connection(TokioIo::new(wire), service)
+            .with_upgrades()
+    );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {

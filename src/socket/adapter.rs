@@ -49,7 +49,10 @@ impl Door {
 
     /// Queues an ack: `args` is the JSON array text of its arguments.
     pub fn ack(&self, to: Sid, id: i64, args: String) -> Result<(), SendFailed> {
-        self.send(to, Packet::ack(NAMESPACE, Value::Str(args.into(), None), id))
+        self.send(
+            to,
+            Packet::ack(NAMESPACE, Value::Str(args.into(), None), id),
+        )
     }
 
     fn send(&self, to: Sid, packet: Packet) -> Result<(), SendFailed> {
@@ -57,7 +60,9 @@ impl Door {
             Some(SocketError::InternalChannelFull) => SendFailed::Full,
             _ => SendFailed::Closed,
         };
-        self.0.broadcast(packet, BroadcastOptions::new(to)).map_err(failed)
+        self.0
+            .broadcast(packet, BroadcastOptions::new(to))
+            .map_err(failed)
     }
 }
 

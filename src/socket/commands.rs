@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    inbound::Raw,
-    server::Edge,
-    session::Session,
-};
+use super::{inbound::Raw, server::Edge, session::Session};
 use crate::{
     chat::{ChatError, ChatResult, Command, ConversationId, ErrorCode, Reply},
     dialect::{Inbound, Refused},
@@ -48,7 +44,11 @@ pub async fn handle(session: &Arc<Session>, edge: &Edge, raw: Raw) {
 fn decode(session: &Session, raw: &Raw) -> Result<Inbound, Refused> {
     if raw.binary {
         let error = ChatError::invalid("binary attachments are not supported, send text");
-        return Err(Refused { rule: None, error, unknown_event: false });
+        return Err(Refused {
+            rule: None,
+            error,
+            unknown_event: false,
+        });
     }
     let inbound = session.dialect.decode(&raw.data)?;
     match &inbound.claimed {
@@ -62,7 +62,11 @@ fn decode(session: &Session, raw: &Raw) -> Result<Inbound, Refused> {
 }
 
 fn refuse_undecoded(session: &Session, raw: &Raw, refused: &Refused) {
-    let code = if refused.unknown_event { "unknown_event" } else { refused.error.code.as_str() };
+    let code = if refused.unknown_event {
+        "unknown_event"
+    } else {
+        refused.error.code.as_str()
+    };
     metrics::counter!(telemetry::EVENTS_REFUSED_TOTAL, "code" => code).increment(1);
     if refused.unknown_event && raw.ack.is_none() {
         // Applications emit events for other servers too; without an ack nobody waits.
@@ -81,13 +85,19 @@ struct Done {
 
 impl From<Reply> for Done {
     fn from(reply: Reply) -> Self {
-        Self { reply, entered: Vec::new() }
+        Self {
+            reply,
+            entered: Vec::new(),
+        }
     }
 }
 
 async fn run(session: &Arc<Session>, edge: &Edge, command: Command) -> ChatResult<Done> {
     match command {
-        Command::Join { conversation, after } => join(session, edge, conversation, after).await,
+        Command::Join {
+            conversation,
+            after,
+        } => join(session, edge, conversation, after).await,
         Command::Leave { conversation } => {
             edge.hub.leave(&conversation, session);
             Ok(Reply::Done.into())
@@ -104,7 +114,10 @@ async fn run(session: &Arc<Session>, edge: &Edge, command: Command) -> ChatResul
                 Command::Typing { conversation, .. } => session.rooms.lock().contains(conversation),
                 _ => false,
             };
-            edge.chat.run(&session.actor, command, in_room).await.map(Done::from)
+            edge.chat
+                .run(&session.actor, command, in_room)
+                .await
+                .map(Done::from)
         }
     }
 }
@@ -120,7 +133,10 @@ async fn join(
     match edge.chat.open(&session.actor, &conversation, after).await {
         Ok(joined) => {
             let entered = vec![(conversation, joined.last_seq)];
-            Ok(Done { reply: Reply::Joined(Box::new(joined)), entered })
+            Ok(Done {
+                reply: Reply::Joined(Box::new(joined)),
+                entered,
+            })
         }
         Err(e) => {
             // Who was in already stays in, unless it turned out that they may not be.
@@ -148,9 +164,14 @@ async fn sync(
             for id in &synced.gone {
                 edge.hub.leave(id, session);
             }
-            let entered =
-                synced.conversations.iter().map(|j| (j.conversation.id.clone(), j.last_seq));
-            Ok(Done { entered: entered.collect(), reply: Reply::Synced(synced) })
+            let entered = synced
+                .conversations
+                .iter()
+                .map(|j| (j.conversation.id.clone(), j.last_seq));
+            Ok(Done {
+                entered: entered.collect(),
+                reply: Reply::Synced(synced),
+            })
         }
         Err(e) => {
             for id in &fresh {
@@ -168,7 +189,10 @@ async fn authenticate(session: &Arc<Session>, edge: &Edge, token: &str) -> ChatR
     }
     session.set_expires_at(identity.expires_at);
     edge.expiry.watch(session);
-    Ok(Reply::Authenticated { expires_at: identity.expires_at }.into())
+    Ok(Reply::Authenticated {
+        expires_at: identity.expires_at,
+    }
+    .into())
 }
 
 fn name_of(command: &Command) -> &'static str {

@@ -23,7 +23,10 @@ pub struct Expiry {
 impl Expiry {
     /// Watches nobody yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, due: Mutex::default() }
+        Self {
+            clock,
+            due: Mutex::default(),
+        }
     }
 
     /// Watches over a connection's present token. An entry of an earlier token does no harm: the
@@ -31,13 +34,17 @@ impl Expiry {
     pub fn watch(&self, session: &Arc<Session>) {
         let at = session.expires_at();
         if at.0 < i64::MAX {
-            self.due.lock().insert((at, session.device.clone()), Arc::downgrade(session));
+            self.due
+                .lock()
+                .insert((at, session.device.clone()), Arc::downgrade(session));
         }
     }
 
     /// Forgets a connection that is gone.
     pub fn forget(&self, session: &Session) {
-        self.due.lock().remove(&(session.expires_at(), session.device.clone()));
+        self.due
+            .lock()
+            .remove(&(session.expires_at(), session.device.clone()));
     }
 
     /// Ends connections whose token ran out, for ever; the caller ends it by dropping the future.
@@ -57,7 +64,8 @@ impl Expiry {
         };
         for session in ended.values().filter_map(Weak::upgrade) {
             if session.expires_at() <= now {
-                let error = ChatError::unauthorized("token_expired: the connection's token ran out");
+                let error =
+                    ChatError::unauthorized("token_expired: the connection's token ran out");
                 session.end_with(Cut::TokenExpired, &error);
             }
         }

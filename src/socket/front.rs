@@ -7,9 +7,9 @@
 
 use std::{net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, response::IntoResponse};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
         self, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
         SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -35,12 +35,13 @@ use super::{
 use crate::{
     auth::Credentials,
     chat::ChatError,
-    http::{ClientAddr, problem},
+    demo,
+    http::{ClientAddr, Origins, Problem},
     telemetry,
 };
 
 /// Polling responses from this size on are compressed, in bytes.
-const COMPRESS_FROM: u16 = 1024;
+const COMPRESS_FROM: u64 = 1024;
 
 /// The clients' port.
 pub struct Front {
@@ -52,8 +53,8 @@ pub struct Front {
     pub router: Router,
     /// Which origins may call.
     pub cors: CorsLayer,
-    /// The same as a list, for WebSockets, which browsers do not hold to CORS.
-    pub origins: Vec<String>,
+    /// The same for WebSockets, which browsers do not hold to CORS.
+    pub origins: Origins,
     /// Whether the client's address is told by a proxy.
     pub trust_forwarded_for: bool,
     /// How long a reader may take nothing.
@@ -74,8 +75,8 @@ impl Front {
             let answer = self.router.clone().oneshot(request.map(Body::new)).await;
             return answer.unwrap_or_else(|never| match never {});
         };
-        if let Some(bundle) = crate::demo::client_bundle(&path.path, request.uri().path()) {
-            return bundle;
+        if let Some(library) = client_library(&path, &request) {
+            return library;
         }
         if is_websocket(request.headers()) {
             return self.websocket(path, request, addr, line);
@@ -87,7 +88,9 @@ impl Front {
         });
         let compress = CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM));
         let answer = self.cors.layer(compress.layer(poll)).oneshot(request).await;
-        answer.map(|r| r.map(Body::new)).unwrap_or_else(|never| match never {})
+        answer
+            .map(|r| r.map(Body::new))
+            .unwrap_or_else(|never| match never {})
     }
 
     fn path_of(&self, path: &str) -> Option<Arc<SocketPathState>> {
@@ -130,7 +133,7 @@ impl Front {
         }
         let peer = match self.new_peer(&request, addr, None) {
             Ok(peer) => peer,
-            Err(error) => return problem(&error),
+            Err(error) => return Problem::from(error).into_response(),
         };
         let guard = PeerGuard::new(peer.clone(), path.peers.clone());
         let answer = call(&path, lean(request, Some(guard))).await;
@@ -146,7 +149,9 @@ impl Front {
         addr: IpAddr,
         line: Arc<Line>,
     ) -> Response<Body> {
-        let Some(accept) = accept_key(&request) else { return refused(ENGINE_BAD_REQUEST) };
+        let Some(accept) = accept_key(&request) else {
+            return refused(ENGINE_BAD_REQUEST);
+        };
         let query = request.uri().query().unwrap_or_default();
         let guard = match query_value(query, "sid") {
             Some(sid) => match sid.parse().ok().and_then(|sid: Sid| path.peers.get(sid)) {
@@ -159,14 +164,16 @@ impl Front {
             },
             None => match self.new_peer(&request, addr, Some(line)) {
                 Ok(peer) => Some(PeerGuard::new(peer, path.peers.clone())),
-                Err(error) => return problem(&error),
+                Err(error) => return Problem::from(error).into_response(),
             },
         };
         let upgraded = hyper::upgrade::on(&mut request);
         let engine_request = lean(request, guard).map(|_| ());
         self.edge.tasks.spawn(async move {
             let Ok(upgraded) = upgraded.await else { return };
-            let Ok(parts) = upgraded.downcast::<TokioIo<Wire<TcpStream>>>() else { return };
+            let Ok(parts) = upgraded.downcast::<TokioIo<Wire<TcpStream>>>() else {
+                return;
+            };
             let mut wire = parts.io.into_inner();
             wire.unread(parts.read_buf);
             let mut service = path.service();
@@ -196,26 +203,25 @@ impl Front {
                 .increment(1);
             error
         };
-        limits.handshake(addr).map_err(|wait| count(ChatError::rate_limited(wait)))?;
+        limits
+            .handshake(addr)
+            .map_err(|wait| count(ChatError::rate_limited(wait)))?;
         let slot = limits
             .connection_of_address(addr)
             .ok_or_else(|| count(ChatError::rate_limited(TOO_MANY_CONNECTIONS_RETRY)))?;
         let query = request.uri().query().unwrap_or_default();
-        let mut credentials = Credentials::from_request(request.headers(), Some(query));
-        if !self.is_own_origin(request.headers()) {
-            // Browsers send cookies along with any page's WebSocket; only our own pages' count.
-            credentials.cookies = None;
-        }
+        // Browsers send cookies along with any page's WebSocket; only trusted pages' count.
+        let cookies = self.origins.trusts(request.headers());
+        let credentials = Credentials {
+            handshake_token: None,
+            authorization: header_text(request.headers(), &header::AUTHORIZATION),
+            query: Some(query.to_owned()),
+            cookies: cookies
+                .then(|| header_text(request.headers(), &header::COOKIE))
+                .flatten(),
+        };
         let dialect = query_value(query, "dialect").map(str::to_owned);
         Ok(Peer::new(addr, dialect, credentials, line, slot))
-    }
-
-    fn is_own_origin(&self, headers: &HeaderMap) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else { return true };
-        let Ok(origin) = origin.to_str() else { return false };
-        let host = headers.get(header::HOST).and_then(|h| h.to_str().ok());
-        let same = origin.split_once("://").is_some_and(|(_, o)| Some(o) == host);
-        same || self.origins.iter().any(|o| o == origin)
     }
 }
 
@@ -226,24 +232,51 @@ const ENGINE_BAD_REQUEST: &str = r#"{"code":3,"message":"Bad request"}"#;
 fn refused(body: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::BAD_REQUEST;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A header's values in one text, as a client sent them.
+fn header_text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let values: Vec<_> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .collect();
+    (!values.is_empty()).then(|| values.join("; "))
 }
 
 /// The raw value of a query parameter.
 fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The client library, which Node's server serves below its path too.
+fn client_library(path: &SocketPathState, request: &Request<Incoming>) -> Option<Response<Body>> {
+    let file = request
+        .uri()
+        .path()
+        .strip_prefix(path.path.as_str())?
+        .strip_prefix('/')?;
+    demo::client::serve(file, request.headers())
 }
 
 fn is_websocket(headers: &HeaderMap) -> bool {
-    headers.get(UPGRADE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    headers
+        .get(UPGRADE)
+        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
     let version = request.headers().get(SEC_WEBSOCKET_VERSION)?;
     let key = request.headers().get(SEC_WEBSOCKET_KEY)?;
     let fit = request.method() == Method::GET && version == "13";
-    fit.then(|| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()).flatten()
+    fit.then(|| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok())
+        .flatten()
 }
 
 /// The request with nothing but copies of what Engine.IO reads.
@@ -267,7 +300,9 @@ fn lean<B>(request: Request<B>, guard: Option<PeerGuard>) -> Request<B> {
 async fn call(path: &SocketPathState, request: Request<Incoming>) -> Response<Body> {
     let mut service = path.service();
     let answer = Service::<Request<Incoming>>::call(&mut service, request).await;
-    answer.map(|r| r.map(Body::new)).unwrap_or_else(|never| match never {})
+    answer
+        .map(|r| r.map(Body::new))
+        .unwrap_or_else(|never| match never {})
 }
 
 /// Reads the new session's id out of the engine's answer (`0{"sid":"...",...}`), so that later

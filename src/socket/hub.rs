@@ -14,11 +14,7 @@ use metrics::Counter;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
-use super::{
-    room::Room,
-    session::Session,
-    words::Words,
-};
+use super::{room::Room, session::Session, words::Words};
 use crate::{
     chat::{
         Bus, ConversationId, DeviceId, Envelope, Event, Local, Message, Receipt, Store, Topic,
@@ -93,7 +89,10 @@ impl Hub {
         let user = &session.actor.profile.id;
         self.bus.subscribe(Topic::User(user.clone())).await?;
         let added = session.enlist(|| {
-            self.users.entry(user.clone()).or_default().push(session.clone());
+            self.users
+                .entry(user.clone())
+                .or_default()
+                .push(session.clone());
             self.connections.fetch_add(1, Ordering::Relaxed);
             self.gauge(session).increment(1.0);
         });
@@ -110,7 +109,8 @@ impl Hub {
             if let Some(mut sessions) = self.users.get_mut(user) {
                 sessions.retain(|s| s.device != session.device);
             }
-            self.users.remove_if(user, |_, sessions| sessions.is_empty());
+            self.users
+                .remove_if(user, |_, sessions| sessions.is_empty());
             self.bus.unsubscribe(Topic::User(user.clone()));
             self.connections.fetch_sub(1, Ordering::Relaxed);
             self.gauge(session).decrement(1.0);
@@ -137,9 +137,15 @@ impl Hub {
         if session.rooms.lock().contains(conversation) {
             return Ok(false);
         }
-        self.bus.subscribe(Topic::Conversation(conversation.clone())).await?;
+        self.bus
+            .subscribe(Topic::Conversation(conversation.clone()))
+            .await?;
         // Under the shard's lock, so that the room cannot be dropped as empty meanwhile.
-        self.rooms.entry(conversation.clone()).or_default().lock().enter(session);
+        self.rooms
+            .entry(conversation.clone())
+            .or_default()
+            .lock()
+            .enter(session);
         session.rooms.lock().insert(conversation.clone());
         if session.is_gone() {
             // It left everything while this was under way, and will not come by again.
@@ -155,9 +161,13 @@ impl Hub {
         session: &Arc<Session>,
         last_seq: u64,
     ) {
-        let Some(room) = self.room(conversation) else { return };
+        let Some(room) = self.room(conversation) else {
+            return;
+        };
         let mut locked = room.lock();
-        locked.activate(&session.device, last_seq, &mut |envelope, to| self.emit_one(envelope, to));
+        locked.activate(&session.device, last_seq, &mut |envelope, to| {
+            self.emit_one(envelope, to)
+        });
         self.mind_gap(conversation, &room, &mut locked);
     }
 
@@ -172,8 +182,10 @@ impl Hub {
         if let Some(room) = self.room(conversation) {
             room.lock().leave(device);
         }
-        self.rooms.remove_if(conversation, |_, room| room.lock().is_empty());
-        self.bus.unsubscribe(Topic::Conversation(conversation.clone()));
+        self.rooms
+            .remove_if(conversation, |_, room| room.lock().is_empty());
+        self.bus
+            .unsubscribe(Topic::Conversation(conversation.clone()));
     }
 
     fn room(&self, conversation: &ConversationId) -> Option<Arc<Mutex<Room>>> {
@@ -224,7 +236,9 @@ impl Hub {
     fn notify_absent(&self, envelope: &Envelope, message: &Message, participants: &[UserId]) {
         let mut words = words_of(envelope);
         for user in participants.iter().filter(|u| *u != &message.sender.id) {
-            let Some(sessions) = self.users.get(user) else { continue };
+            let Some(sessions) = self.users.get(user) else {
+                continue;
+            };
             for session in sessions.iter() {
                 if !session.rooms.lock().contains(&message.conversation) {
                     for data in words.for_absent(session).iter() {
@@ -247,7 +261,8 @@ impl Hub {
         }
         locked.filling = true;
         let (hub, conversation, room) = (self.clone(), conversation.clone(), room.clone());
-        self.tasks.spawn(async move { hub.fill_gaps(&conversation, &room).await });
+        self.tasks
+            .spawn(async move { hub.fill_gaps(&conversation, &room).await });
     }
 
     async fn fill_gaps(&self, conversation: &ConversationId, room: &Mutex<Room>) {
@@ -263,15 +278,29 @@ impl Hub {
                     }
                 }
             };
-            match self.store.messages_between(conversation, after, until).await {
+            match self
+                .store
+                .messages_between(conversation, after, until)
+                .await
+            {
                 Ok(messages) if !messages.is_empty() => {
                     metrics::counter!(telemetry::GAPS_FILLED_TOTAL).increment(1);
                     let mut room = room.lock();
                     for message in messages {
                         let seq = message.seq;
                         let participants = Arc::default();
-                        let event = Event::MessageCreated { message, participants };
-                        self.accept(&mut room, seq, &Envelope { origin: None, event });
+                        let event = Event::MessageCreated {
+                            message,
+                            participants,
+                        };
+                        self.accept(
+                            &mut room,
+                            seq,
+                            &Envelope {
+                                origin: None,
+                                event,
+                            },
+                        );
                     }
                 }
                 // Seq has no gaps in the store, so this is a replica that lags or a failure.
@@ -311,13 +340,17 @@ impl Hub {
         users: impl IntoIterator<Item = &'a UserId>,
         volatile: bool,
     ) {
-        let sessions: Vec<_> = users.into_iter().flat_map(|u| self.sessions_of(u)).collect();
+        let sessions: Vec<_> = users
+            .into_iter()
+            .flat_map(|u| self.sessions_of(u))
+            .collect();
         self.to_sessions(envelope, &sessions, volatile);
     }
 
     fn in_room(&self, conversation: &ConversationId) -> Vec<Arc<Session>> {
         let room = self.room(conversation);
-        room.map(|r| r.lock().sessions().cloned().collect()).unwrap_or_default()
+        room.map(|r| r.lock().sessions().cloned().collect())
+            .unwrap_or_default()
     }
 
     fn read(&self, envelope: &Envelope, receipt: &Receipt) {
@@ -359,7 +392,10 @@ impl Local for LocalHub {
     fn deliver(&self, envelope: &Envelope) {
         let hub = &self.0;
         match &envelope.event {
-            Event::MessageCreated { message, participants } => {
+            Event::MessageCreated {
+                message,
+                participants,
+            } => {
                 hub.message(envelope, message, participants);
             }
             Event::MessageDelivered(receipt) => hub.to_users(envelope, [&receipt.sender], false),
@@ -372,7 +408,10 @@ impl Local for LocalHub {
                 let users = conversation.participants.iter().map(|p| &p.profile.id);
                 hub.to_users(envelope, users, false);
             }
-            Event::ConversationDeleted { conversation, audience } => {
+            Event::ConversationDeleted {
+                conversation,
+                audience,
+            } => {
                 hub.deleted(envelope, conversation, audience);
             }
             Event::ParticipantRemoved { conversation, user } => {
@@ -385,5 +424,9 @@ impl Local for LocalHub {
 }
 
 fn words_of(envelope: &Envelope) -> Words<'_> {
-    Words::new(&envelope.event, envelope.origin.as_ref(), envelope.event.by())
+    Words::new(
+        &envelope.event,
+        envelope.origin.as_ref(),
+        envelope.event.by(),
+    )
 }

@@ -10,9 +10,7 @@ use parking_lot::Mutex;
 use socketioxide::{handler::MessageHandler, socket::Socket};
 use socketioxide_core::{Str, Value};
 
-use super::{
-    adapter::EdgeAdapter, commands, line::Cut, server::Edge, session::Session,
-};
+use super::{adapter::EdgeAdapter, commands, line::Cut, server::Edge, session::Session};
 use crate::{chat::ChatError, telemetry};
 
 /// The longest that the worker rests after a refused event. Together with the paused line it
@@ -58,7 +56,10 @@ enum Pushed {
 impl Inbox {
     /// An empty inbox for `capacity` events, closed until [`Session::open_inbox`].
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, state: Mutex::default() }
+        Self {
+            capacity,
+            state: Mutex::default(),
+        }
     }
 
     fn push(&self, raw: Raw) -> Pushed {
@@ -67,8 +68,12 @@ impl Inbox {
             return Pushed::Full(raw);
         }
         state.queue.push_back(raw);
-        let start = state.open && !std::mem::replace(&mut state.working, state.open);
-        Pushed::Queued { start, high: state.queue.len() > self.capacity / 2 }
+        let start = state.open && !state.working;
+        state.working |= start;
+        Pushed::Queued {
+            start,
+            high: state.queue.len() > self.capacity / 2,
+        }
     }
 
     /// The next event, and whether few enough are left to read on. `None` ends the worker.
@@ -121,9 +126,16 @@ pub struct RawEvent;
 
 impl MessageHandler<EdgeAdapter, RawEvent> for Receiver {
     fn call(&self, _: Arc<Socket<EdgeAdapter>>, value: Value, ack: Option<i64>) {
-        let Value::Str(data, attachments) = value else { return };
+        let Value::Str(data, attachments) = value else {
+            return;
+        };
         let binary = attachments.is_some_and(|a| !a.is_empty());
-        let raw = Raw { data, binary, ack, at: Instant::now() };
+        let raw = Raw {
+            data,
+            binary,
+            ack,
+            at: Instant::now(),
+        };
         match self.session.inbox.push(raw) {
             Pushed::Queued { start, high } => {
                 if high {
@@ -135,7 +147,8 @@ impl MessageHandler<EdgeAdapter, RawEvent> for Receiver {
             }
             Pushed::Full(raw) => {
                 metrics::counter!(telemetry::RECEIVE_QUEUE_FULL_TOTAL).increment(1);
-                self.session.refuse(raw.ack, None, &ChatError::rate_limited(QUEUE_FULL_RETRY));
+                self.session
+                    .refuse(raw.ack, None, &ChatError::rate_limited(QUEUE_FULL_RETRY));
                 count_refusal(&self.session, &self.edge);
             }
         }
@@ -191,28 +204,59 @@ mod tests {
     use super::*;
 
     fn raw(n: i64) -> Raw {
-        Raw { data: Str::from("[]"), binary: false, ack: Some(n), at: Instant::now() }
+        Raw {
+            data: Str::from("[]"),
+            binary: false,
+            ack: Some(n),
+            at: Instant::now(),
+        }
     }
 
     #[test]
     fn keeps_order_and_starts_one_worker() {
         let inbox = Inbox::new(4);
-        assert!(matches!(inbox.push(raw(1)), Pushed::Queued { start: false, .. }), "closed");
+        assert!(
+            matches!(inbox.push(raw(1)), Pushed::Queued { start: false, .. }),
+            "closed"
+        );
         assert!(inbox.open());
-        assert!(matches!(inbox.push(raw(2)), Pushed::Queued { start: false, .. }), "at work");
-        let order: Vec<_> = std::iter::from_fn(|| inbox.pop()).map(|(r, _)| r.ack).collect();
+        assert!(
+            matches!(inbox.push(raw(2)), Pushed::Queued { start: false, .. }),
+            "at work"
+        );
+        let order: Vec<_> = std::iter::from_fn(|| inbox.pop())
+            .map(|(r, _)| r.ack)
+            .collect();
         assert_eq!(order, [Some(1), Some(2)]);
-        assert!(matches!(inbox.push(raw(3)), Pushed::Queued { start: true, .. }), "idle again");
+        assert!(
+            matches!(inbox.push(raw(3)), Pushed::Queued { start: true, .. }),
+            "idle again"
+        );
     }
 
     #[test]
     fn is_bounded_and_says_when_to_pause_and_resume() {
         let inbox = Inbox::new(4);
-        assert!(matches!(inbox.push(raw(1)), Pushed::Queued { high: false, .. }));
-        assert!(matches!(inbox.push(raw(2)), Pushed::Queued { high: false, .. }));
-        assert!(matches!(inbox.push(raw(3)), Pushed::Queued { high: true, .. }));
-        assert!(matches!(inbox.push(raw(4)), Pushed::Queued { high: true, .. }));
-        assert!(matches!(inbox.push(raw(5)), Pushed::Full(Raw { ack: Some(5), .. })));
+        assert!(matches!(
+            inbox.push(raw(1)),
+            Pushed::Queued { high: false, .. }
+        ));
+        assert!(matches!(
+            inbox.push(raw(2)),
+            Pushed::Queued { high: false, .. }
+        ));
+        assert!(matches!(
+            inbox.push(raw(3)),
+            Pushed::Queued { high: true, .. }
+        ));
+        assert!(matches!(
+            inbox.push(raw(4)),
+            Pushed::Queued { high: true, .. }
+        ));
+        assert!(matches!(
+            inbox.push(raw(5)),
+            Pushed::Full(Raw { ack: Some(5), .. })
+        ));
         assert!(!inbox.pop().unwrap().1);
         assert!(!inbox.pop().unwrap().1);
         assert!(inbox.pop().unwrap().1);

@@ -78,7 +78,9 @@ pub struct Line {
 impl Line {
     /// Ends the stream now: pending and later reads and writes fail. The first reason stays.
     pub fn cut(&self, reason: Cut) {
-        let _ = self.cut.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .cut
+            .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
         self.reader.wake();
         self.writer.wake();
     }
@@ -128,7 +130,13 @@ pub struct Wire<S> {
 impl<S> Wire<S> {
     /// Puts a stream on a line of its own.
     pub fn new(stream: S, write_timeout: Duration) -> Self {
-        Self { stream, line: Arc::default(), unread: Bytes::new(), write_timeout, stalled: None }
+        Self {
+            stream,
+            line: Arc::default(),
+            unread: Bytes::new(),
+            write_timeout,
+            stalled: None,
+        }
     }
 
     /// The handle.

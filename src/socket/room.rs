@@ -47,7 +47,11 @@ impl Room {
         if self.has(&session.device) {
             return false;
         }
-        self.members.push(Member { session: session.clone(), cursor: 0, held: Some(Vec::new()) });
+        self.members.push(Member {
+            session: session.clone(),
+            cursor: 0,
+            held: Some(Vec::new()),
+        });
         true
     }
 
@@ -75,7 +79,11 @@ impl Room {
 
     /// The connection has its page, which reaches to `last_seq`: what came meanwhile goes out.
     pub fn activate(&mut self, device: &DeviceId, last_seq: u64, emit: Emit<'_>) {
-        if let Some(m) = self.members.iter_mut().find(|m| &m.session.device == device) {
+        if let Some(m) = self
+            .members
+            .iter_mut()
+            .find(|m| &m.session.device == device)
+        {
             m.cursor = m.cursor.max(last_seq);
             for (seq, envelope) in m.held.take().unwrap_or_default() {
                 if seq > m.cursor {
@@ -115,7 +123,10 @@ impl Room {
     /// `(after, until)`, `until` inclusive.
     pub fn gap(&self) -> Option<(u64, u64)> {
         let next = self.next?;
-        let until = self.parked.first_key_value().map_or(self.known, |(first, _)| first - 1);
+        let until = self
+            .parked
+            .first_key_value()
+            .map_or(self.known, |(first, _)| first - 1);
         (until >= next).then(|| (next - 1, until))
     }
 

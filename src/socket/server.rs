@@ -131,7 +131,9 @@ impl SocketPathState {
 
     fn server(&self) -> &(PathService, SocketIo<EdgeAdapter>) {
         // Invariant: `build` sets it before it gives the state away.
-        self.server.get().unwrap_or_else(|| unreachable!("the path is built"))
+        self.server
+            .get()
+            .unwrap_or_else(|| unreachable!("the path is built"))
     }
 
     /// The Engine.IO service.
@@ -142,7 +144,9 @@ impl SocketPathState {
     /// The door to this path's connections.
     pub fn door(&self) -> &Door {
         // Invariant: declaring the namespace in `build` made the adapter, which filled the slot.
-        self.slot.get().unwrap_or_else(|| unreachable!("the namespace is declared"))
+        self.slot
+            .get()
+            .unwrap_or_else(|| unreachable!("the namespace is declared"))
     }
 
     /// Closes a polling session the way its client would: with a close packet. Socketioxide has
@@ -190,7 +194,11 @@ async fn admit(
     socket: &SocketRef<EdgeAdapter>,
     auth: Value,
 ) -> Result<(), Refusal> {
-    let peer = socket.req_parts().extensions.get::<PeerGuard>().map(|g| g.peer().clone());
+    let peer = socket
+        .req_parts()
+        .extensions
+        .get::<PeerGuard>()
+        .map(|g| g.peer().clone());
     let (Some(path), Some(peer)) = (path.upgrade(), peer) else {
         return Err(Refusal(ChatError::forbidden("the server is stopping")));
     };
@@ -219,24 +227,39 @@ async fn session_for(
     sid: Sid,
     auth: Value,
 ) -> ChatResult<Arc<Session>> {
-    let wanted = auth.get("dialect").and_then(Value::as_str).or(peer.dialect.as_deref());
+    let wanted = auth
+        .get("dialect")
+        .and_then(Value::as_str)
+        .or(peer.dialect.as_deref());
     let dialect = match wanted {
         None => path.dialect.clone(),
         Some(name) => edge.dialects.get(name).ok_or_else(|| {
             let names: Vec<_> = edge.dialects.names().collect();
-            ChatError::invalid(format!("there is no dialect of that name, only {}", names.join(", ")))
+            ChatError::invalid(format!(
+                "there is no dialect of that name, only {}",
+                names.join(", ")
+            ))
         })?,
     };
     let told = if auth.is_null() {
-        Introduction { token: None, claimed: None }
+        Introduction {
+            token: None,
+            claimed: None,
+        }
     } else {
         dialect.introduction(&auth.to_string())?
     };
     let mut credentials = peer.take_credentials().unwrap_or_default();
     credentials.handshake_token = told.token;
-    let Identity { profile, expires_at, .. } = edge.auth.identify(&credentials).await?;
+    let Identity {
+        profile,
+        expires_at,
+        ..
+    } = edge.auth.identify(&credentials).await?;
     if told.claimed.is_some_and(|claimed| claimed != profile.id) {
-        return Err(ChatError::forbidden("the handshake names another user than the token"));
+        return Err(ChatError::forbidden(
+            "the handshake names another user than the token",
+        ));
     }
     let slot = edge
         .limits
@@ -244,16 +267,30 @@ async fn session_for(
         .ok_or_else(|| ChatError::rate_limited(TOO_MANY_CONNECTIONS_RETRY))?;
     let profile = edge.chat.introduce(&profile).await?;
     let bucket = edge.limits.event_bucket();
-    let session =
-        Session::new(SessionParts { sid, profile, expires_at, dialect, bucket, path, peer, slot });
+    let session = Session::new(SessionParts {
+        sid,
+        profile,
+        expires_at,
+        dialect,
+        bucket,
+        path,
+        peer,
+        slot,
+    });
     session.peer().set_session(&session);
     Ok(session)
 }
 
 /// The client has been told that it is connected.
 async fn connected(edge: &Arc<Edge>, socket: &SocketRef<EdgeAdapter>) {
-    let peer = socket.req_parts().extensions.get::<PeerGuard>().map(PeerGuard::peer);
-    let Some(session) = peer.and_then(|p| p.session()) else { return };
+    let peer = socket
+        .req_parts()
+        .extensions
+        .get::<PeerGuard>()
+        .map(PeerGuard::peer);
+    let Some(session) = peer.and_then(|p| p.session()) else {
+        return;
+    };
     match edge.hub.register(&session).await {
         Ok(true) => {}
         Ok(false) => return,
@@ -267,13 +304,20 @@ async fn connected(edge: &Arc<Edge>, socket: &SocketRef<EdgeAdapter>) {
     tracing::debug!(user = %session.actor.profile.id, device = %session.device, dialect = session.dialect.name(), "connected");
     edge.expiry.watch(&session);
     let own_id = session.sid.to_string();
-    let hello =
-        Hello { profile: &session.actor.profile, device: &own_id, now: edge.chat.now() };
+    let hello = Hello {
+        profile: &session.actor.profile,
+        device: &own_id,
+        now: edge.chat.now(),
+    };
     for event in session.dialect.greet(&hello) {
         session.tell(event);
     }
     open_inbox(&session, edge);
-    if let Err(e) = edge.chat.connected(&session.actor.profile.id, &session.device).await {
+    if let Err(e) = edge
+        .chat
+        .connected(&session.actor.profile.id, &session.device)
+        .await
+    {
         e.log("presence could not be announced");
     }
     if session.is_gone() {
@@ -301,7 +345,11 @@ async fn disconnected(edge: &Arc<Edge>, session: &Arc<Session>, reason: Disconne
 }
 
 async fn leave(edge: &Edge, session: &Session) {
-    if let Err(e) = edge.chat.disconnected(&session.actor.profile.id, &session.device).await {
+    if let Err(e) = edge
+        .chat
+        .disconnected(&session.actor.profile.id, &session.device)
+        .await
+    {
         e.log("presence could not be announced");
     }
 }

@@ -94,8 +94,11 @@ impl Session {
     /// An admitted connection.
     pub fn new(parts: SessionParts) -> Arc<Self> {
         let device = DeviceId::generate();
-        let actor =
-            Actor { profile: parts.profile, device: Some(device.clone()), service: false };
+        let actor = Actor {
+            profile: parts.profile,
+            device: Some(device.clone()),
+            service: false,
+        };
         Arc::new(Self {
             device,
             sid: parts.sid,
@@ -159,7 +162,8 @@ impl Session {
 
     /// A fresh token was accepted.
     pub fn set_expires_at(&self, at: Option<Millis>) {
-        self.expires_at.store(at.map_or(i64::MAX, |t| t.0), Ordering::Release);
+        self.expires_at
+            .store(at.map_or(i64::MAX, |t| t.0), Ordering::Release);
     }
 
     /// The other end.

@@ -21,7 +21,12 @@ pub struct Words<'a> {
 impl<'a> Words<'a> {
     /// The words for an event.
     pub fn new(event: &'a Event, origin: Option<&'a DeviceId>, by: Option<&'a UserId>) -> Self {
-        Self { event, origin, by, encoded: Vec::new() }
+        Self {
+            event,
+            origin,
+            by,
+            encoded: Vec::new(),
+        }
     }
 
     /// What this connection hears as one in the room (or addressed by itself).
@@ -43,13 +48,19 @@ impl<'a> Words<'a> {
 
     fn get(&mut self, session: &Session, hearer: Hearer) -> Arc<[Str]> {
         let index = session.dialect.index();
-        if let Some((_, _, words)) =
-            self.encoded.iter().find(|(i, h, _)| *i == index && *h == hearer)
+        if let Some((_, _, words)) = self
+            .encoded
+            .iter()
+            .find(|(i, h, _)| *i == index && *h == hearer)
         {
             return words.clone();
         }
-        let words: Arc<[Str]> =
-            session.dialect.encode(self.event, hearer).into_iter().map(Str::from).collect();
+        let words: Arc<[Str]> = session
+            .dialect
+            .encode(self.event, hearer)
+            .into_iter()
+            .map(Str::from)
+            .collect();
         self.encoded.push((index, hearer, words.clone()));
         words
     }

@@ -24,7 +24,6 @@ fn file_error(text: &str) -> String {
 
 #[test]
 fn unfit_key_files_are_named_with_the_reason() {
-    let rsa = |bits: &str| generate(&["-algorithm", "RSA", "-pkeyopt", bits]);
     let ec = |curve: &str| {
         let curve = format!("ec_paramgen_curve:{curve}");
         public_half(&generate(&["-algorithm", "EC", "-pkeyopt", &curve]))
@@ -59,7 +58,7 @@ fn unfit_key_files_are_named_with_the_reason() {
         ),
         (certificate, "holds a certificate; extract its public key"),
         (
-            public_half(&rsa("rsa_keygen_bits:1024")),
+            KeyPair::rsa_of(1024).public_pem,
             "is an RSA key that does not have 2048 to 4096 bits",
         ),
         (
@@ -108,16 +107,8 @@ fn unusable_secrets_are_named_and_not_shown() {
          auth.public_key_files"
     );
     assert_eq!(
-        error(|cfg| cfg.api_keys = vec!["k".repeat(32), "short".to_owned()]),
-        "auth.api_keys[1]: has fewer than 32 characters"
-    );
-}
-
-#[test]
-fn no_id_claim_is_an_error() {
-    assert_eq!(
-        error(|cfg| cfg.user_id_claims.clear()),
-        "auth.user_id_claims: is empty"
+        error(|cfg| cfg.api_keys = vec!["k".repeat(32), String::new()]),
+        "auth.api_keys[1]: is empty"
     );
 }
 
@@ -126,10 +117,6 @@ fn an_unusable_jwks_url_is_named() {
     assert_eq!(
         error(|cfg| cfg.jwks_url = "keys.json".to_owned()),
         "auth.jwks_url: is no URL: relative URL without a base"
-    );
-    assert_eq!(
-        error(|cfg| cfg.jwks_url = "file:///keys.json".to_owned()),
-        "auth.jwks_url: must begin with https:// or http://"
     );
 }
 

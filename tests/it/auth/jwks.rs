@@ -81,8 +81,7 @@ async fn keys_unfit_for_signatures_are_left_out() {
         jwk[field] = value;
         jwk
     };
-    let weak = "sXchDaQebHnPiGvyDOAT4saGEUetSyo9MKLOoWFsueri23bOdgWp4Dy1WlUzewbgBHod5pcM9H95GQRV3JDXboIRROSBigeC5yjU1hGzHHyXss8UDprecbAYxknTcQkhslANGRUZmdTOQ5qTRsLAt6BTYuyvVRdhS8exSZEy_c4gs_7svlJJQ4H9_NxsiIoLwAEk7-Q3UXERGYw_75IDrGA84-lA_-Ct4eTlXHBIY2EaV7t7LjJaynVJCpkv4LKjTTAumiGUIuQhrNhZLuF_RJLqHpM2kgWFLU7-VTdL1VbC2tejvcI2BlMkEpk1BzBZI0KQB0GaDWFLN-aEAw3vRw"
-        .split_at(171).0;
+    let weak = KeyPair::rsa_of(1024);
     let unfit = [
         changed(&EC, "enc", "use", json!("enc")),
         changed(&EC, "ops", "key_ops", json!(["sign"])),
@@ -91,7 +90,7 @@ async fn keys_unfit_for_signatures_are_left_out() {
         changed(&EC, "off-curve", "y", json!(b64([1; 32]))),
         changed(&EC, "type", "x", json!(7)),
         changed(&RSA, "rs512", "alg", json!("RS512")),
-        changed(&RSA, "weak", "n", json!(weak)),
+        weak.jwk("weak"),
         changed(&RSA, "e", "e", json!("AQ")),
         changed(&ED, "short", "x", json!(b64([1; 31]))),
         changed(&ED, "crv25519", "crv", json!("X25519")),
@@ -111,7 +110,7 @@ async fn keys_unfit_for_signatures_are_left_out() {
         (&EC, "off-curve"),
         (&EC, "type"),
         (&RSA, "rs512"),
-        (&RSA, "weak"),
+        (&weak, "weak"),
         (&RSA, "e"),
         (&ED, "short"),
         (&ED, "crv25519"),

@@ -100,7 +100,12 @@ pub static ED: LazyLock<KeyPair> = LazyLock::new(KeyPair::ed);
 
 impl KeyPair {
     pub fn rsa() -> Self {
-        let pem = generate(&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+        Self::rsa_of(2048)
+    }
+
+    pub fn rsa_of(bits: u32) -> Self {
+        let bits = format!("rsa_keygen_bits:{bits}");
+        let pem = generate(&["-algorithm", "RSA", "-pkeyopt", &bits]);
         Self::new(Algorithm::RS256, pem, EncodingKey::from_rsa_pem)
     }
 

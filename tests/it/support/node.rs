@@ -6,7 +6,7 @@ use porchlight::{
     app::{self, Listeners},
     auth::Authenticator,
     chat::{Profile, SystemClock, UserId},
-    config::{self, Config},
+    config::{self, Config, Sources},
     shutdown::Shutdown,
 };
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ impl Node {
     /// A node on a changed configuration.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = config::default_config();
+        let mut config = config::load(&Sources::default()).unwrap().config;
         config.server.data_dir = dir.path().to_owned();
         config.auth.jwt_secrets = vec![SECRET.to_owned()];
         config.auth.api_keys = vec![API_KEY.to_owned()];
