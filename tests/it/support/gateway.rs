@@ -2,7 +2,7 @@
 //! clients that run against it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -18,7 +18,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_porchlight");
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
-/// A running gateway. Stops, with its folder, when dropped.
+/// A running gateway. Stops, with its folder, when dropped, and with the thread that started it.
 pub struct Gateway {
     folder: TempDir,
     port: u16,
@@ -187,10 +187,15 @@ impl Gateway {
             .append(true)
             .open(self.log_file())
             .expect("a log file");
-        let both: [File; 2] = [log.try_clone().expect("a log file"), log];
-        let [out, err] = both;
-        let child = self.command(BINARY).stdout(out).stderr(err).spawn();
-        self.child = Some(child.expect("the binary runs"));
+        let (out, err) = (log.try_clone().expect("a log file"), log);
+        // However this thread ends, the gateway ends with it.
+        let child = self
+            .command("setpriv")
+            .args(["--pdeathsig", "KILL", "--", BINARY])
+            .stdout(out)
+            .stderr(err)
+            .spawn();
+        self.child = Some(child.expect("setpriv (util-linux) runs"));
 
         let deadline = Instant::now() + READY_WITHIN;
         while !is_ready(self.ops_port) {
