@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::support::{
+    self,
     gateway::{Gateway, clients},
-    postgres,
 };
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -43,7 +43,7 @@ impl Database {
                     .enable_all()
                     .build()
                     .expect("a runtime");
-                let url = runtime.block_on(postgres::database()).url;
+                let url = runtime.block_on(support::postgres::database()).url;
                 Gateway::start(&[settings, &[("DATABASE_URL", &url)]].concat())
             }
         }
