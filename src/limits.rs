@@ -100,6 +100,11 @@ impl<C: Clock + Clone> Limits<C> {
         self.answer(name::REQUESTS, self.requests.check_key(&caller.into()))
     }
 
+    /// Counts a REST request of nobody known at an address (its /64 where it is IPv6).
+    pub fn request_of_address(&self, address: IpAddr) -> Result<(), Duration> {
+        self.request(&format!("address:{}", network(address)))
+    }
+
     /// A connection of an address (of its /64 where it is IPv6), for as long as the slot lives;
     /// `None` if it has `connections_per_address`.
     pub fn connection_of_address(&self, address: IpAddr) -> Option<Slot> {

@@ -1,5 +1,10 @@
 //! Where a caller may put a token, and which one counts.
 
+use http::{
+    HeaderMap, HeaderValue,
+    header::{AUTHORIZATION, COOKIE},
+};
+
 use super::nextauth::SESSION_COOKIES;
 use crate::config;
 
@@ -18,6 +23,25 @@ pub struct Credentials {
     pub query: Option<String>,
     /// The `Cookie` header; several joined by `"; "`.
     pub cookies: Option<String>,
+}
+
+impl Credentials {
+    /// What an HTTP request brought. `query` is the raw query string, without `?`.
+    pub fn from_request(headers: &HeaderMap, query: Option<&str>) -> Self {
+        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+        let cookies: Vec<_> = headers.get_all(COOKIE).iter().filter_map(text).collect();
+        Self {
+            handshake_token: None,
+            authorization: headers.get(AUTHORIZATION).and_then(text),
+            query: query.map(str::to_owned),
+            cookies: (!cookies.is_empty()).then(|| cookies.join("; ")),
+        }
+    }
+
+    /// What `Authorization: Bearer` holds: a user's token, or a service caller's key.
+    pub fn bearer(&self) -> Option<&str> {
+        not_empty(bearer(self.authorization.as_deref()?.trim())?)
+    }
 }
 
 /// The configured places.
@@ -51,7 +75,6 @@ impl Places {
 
     fn find_one<'a>(&self, credentials: &'a Credentials) -> Option<&'a str> {
         let handshake = credentials.handshake_token.as_deref();
-        let header = credentials.authorization.as_deref();
         let query = credentials.query.as_deref();
         let cookies = credentials.cookies.as_deref();
         None.or_else(|| {
@@ -59,7 +82,7 @@ impl Places {
             let token = handshake?.trim();
             not_empty(bearer(token).unwrap_or(token))
         })
-        .or_else(|| not_empty(bearer(header?.trim())?))
+        .or_else(|| credentials.bearer())
         .or_else(|| parameter(query?, not_empty(&self.query_parameter)?))
         .or_else(|| cookie(cookies?, not_empty(&self.cookie)?))
     }

@@ -9,6 +9,7 @@ use crate::chat::{ChatError, ConversationId, ErrorCode, InvalidId, MessageId, St
 use super::{
     capture::{Captured, MAX_ELEMENTS, Slot, Slots},
     command::invalid,
+    render::{each_member, push_text},
     strict::is_strict,
 };
 
@@ -48,6 +49,8 @@ pub(super) enum Check {
     OneOf(Vec<String>),
     /// Other words for some texts.
     Map(Vec<(String, String)>),
+    /// Of an object, all members but these.
+    Without(Vec<String>),
 }
 
 /// What is known of a slot, for error texts.
@@ -187,6 +190,8 @@ impl<'r, 'a> Arguments<'r, 'a> {
                         text = Cow::Borrowed(to.as_str());
                     }
                 }
+                // For objects only.
+                Check::Without(_) => {}
             }
         }
         Ok(Some((text, Some(slot))))
@@ -200,9 +205,8 @@ impl<'r, 'a> Arguments<'r, 'a> {
         let Some((text, slot)) = self.checked_text(field)? else {
             return Ok(None);
         };
-        let fits = !text.is_empty() && text.chars().nth(MAX_KEY).is_none();
         match slot {
-            Some(slot) if !fits || text.chars().any(char::is_control) => self.refuse(
+            Some(slot) if !is_key(&text) => self.refuse(
                 slot,
                 &format!("must be 1 to {MAX_KEY} characters without control characters"),
             ),
@@ -290,8 +294,7 @@ impl<'r, 'a> Arguments<'r, 'a> {
         match self.find(field)? {
             None => Ok(None),
             Some(Found::Captured(Captured::Raw(raw), slot)) if raw.get().starts_with('{') => {
-                self.check_json(slot, raw.get(), raw.get().len())?;
-                Ok(Some(Arc::from((*raw).to_owned())))
+                self.kept(field, slot, raw)
             }
             Some(Found::Captured(_, slot)) => self.wrong(slot, "must be an object"),
             Some(Found::Given(Given::Object(members))) => self.assemble(members),
@@ -299,16 +302,41 @@ impl<'r, 'a> Arguments<'r, 'a> {
         }
     }
 
-    /// Refuses JSON that not every reader understands, or of which there is too much.
-    fn check_json(&self, slot: Slot, json: &str, bytes: usize) -> Result<(), Failure> {
-        let refused = if bytes > MAX_METADATA {
-            self.too_large::<()>(slot, &format!("at most {MAX_METADATA} bytes"))
-        } else if is_strict(json) {
-            Ok(None)
-        } else {
-            self.refuse(slot, "must be JSON that every reader understands")
+    /// The object as it came, without the members that the dialect leaves out.
+    fn kept(&self, field: usize, slot: Slot, raw: &RawValue) -> Read<Arc<RawValue>> {
+        self.check_strict(slot, raw.get())?;
+        let checks = self.bindings[field].as_ref().map(|b| b.checks.as_slice());
+        let Some([Check::Without(names)]) = checks else {
+            self.check_size(slot, raw.get().len())?;
+            return Ok(Some(Arc::from(raw.to_owned())));
         };
-        refused.map(drop)
+        let mut json = String::from("{");
+        each_member(raw.get(), |name, value| {
+            if !names.iter().any(|n| n == name) {
+                push_member(&mut json, |json| push_text(json, name), value);
+            }
+        });
+        self.check_size(slot, json.len() + 1)?;
+        Ok(closed(json))
+    }
+
+    /// Refuses JSON that not every reader understands.
+    fn check_strict(&self, slot: Slot, json: &str) -> Result<(), Failure> {
+        match is_strict(json) {
+            true => Ok(()),
+            false => self
+                .refuse::<()>(slot, "must be JSON that every reader understands")
+                .map(drop),
+        }
+    }
+
+    fn check_size(&self, slot: Slot, bytes: usize) -> Result<(), Failure> {
+        match bytes <= MAX_METADATA {
+            true => Ok(()),
+            false => self
+                .too_large::<()>(slot, &format!("at most {MAX_METADATA} bytes"))
+                .map(drop),
+        }
     }
 
     /// An object of those values that are there.
@@ -318,21 +346,12 @@ impl<'r, 'a> Arguments<'r, 'a> {
             if let Captured::Raw(raw) = self.slots.get(*slot)
                 && raw.get() != "null"
             {
-                if json.len() > 1 {
-                    json.push(',');
-                }
-                json.push_str(key);
-                json.push(':');
-                json.push_str(raw.get());
-                self.check_json(*slot, raw.get(), json.len() + 1)?;
+                self.check_strict(*slot, raw.get())?;
+                push_member(&mut json, |json| json.push_str(key), raw.get());
+                self.check_size(*slot, json.len() + 1)?;
             }
         }
-        if json.len() == 1 {
-            return Ok(None);
-        }
-        json.push('}');
-        // Keys and values are JSON, so the whole is.
-        Ok(RawValue::from_string(json).ok().map(Arc::from))
+        Ok(closed(json))
     }
 
     pub(super) fn numbers(&self, field: usize) -> Read<BTreeMap<ConversationId, u64>> {
@@ -361,4 +380,31 @@ impl<'r, 'a> Arguments<'r, 'a> {
         }
         Ok(Some(numbers))
     }
+}
+
+fn is_key(text: &str) -> bool {
+    // Nearly every key is a UUID or a number.
+    if text.len() <= MAX_KEY && text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return !text.is_empty();
+    }
+    text.chars().nth(MAX_KEY).is_none() && !text.chars().any(char::is_control)
+}
+
+fn push_member(json: &mut String, key: impl FnOnce(&mut String), value: &str) {
+    if json.len() > 1 {
+        json.push(',');
+    }
+    key(json);
+    json.push(':');
+    json.push_str(value);
+}
+
+/// The object whose members were pushed; `None` if there were none.
+fn closed(mut json: String) -> Option<Arc<RawValue>> {
+    if json.len() == 1 {
+        return None;
+    }
+    json.push('}');
+    // Keys and values are JSON, so the whole is.
+    RawValue::from_string(json).ok().map(Arc::from)
 }

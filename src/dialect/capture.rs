@@ -4,7 +4,7 @@
 //! along that tree: what is not in it is skipped without being built, and text without escapes is
 //! borrowed from the packet.
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::{borrow::Cow, fmt};
 
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -104,15 +104,15 @@ pub(super) enum Outcome {
 
 /// Reads `["name", argument, ...]`.
 ///
-/// `wants` holds per rule what it wants of each argument.
+/// `names` and `wants` hold per rule its event's name and what it wants of each argument.
 pub(super) fn read_packet<'a>(
     packet: &'a str,
-    names: &HashMap<String, usize>,
+    names: &[String],
     wants: &[Vec<Want>],
     slots: &mut Slots<'a>,
 ) -> Outcome {
     struct Packet<'n, 's, 'a> {
-        names: &'n HashMap<String, usize>,
+        names: &'n [String],
         wants: &'n [Vec<Want>],
         slots: &'s mut Slots<'a>,
         rule: &'s mut Option<usize>,
@@ -127,7 +127,8 @@ pub(super) fn read_packet<'a>(
             let name = seq
                 .next_element_seed(TextSeed)?
                 .ok_or_else(|| A::Error::custom("no name"))?;
-            let Some(rule) = self.names.get(&*name).copied() else {
+            // A few names of different lengths: comparing them all is faster than hashing one.
+            let Some(rule) = self.names.iter().position(|n| *n == *name) else {
                 *self.unknown = true;
                 return Err(A::Error::custom("unknown"));
             };

@@ -51,12 +51,12 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
     let error = root.get("error");
     let error = error.and_then(|node| event(&mut templates, node, Kind::Error));
 
-    let mut names = std::collections::HashMap::new();
+    let mut names = Vec::new();
     let (mut rules, mut wants) = (Vec::new(), Vec::new());
     let inbound = root.get("in").and_then(|n| n.table(templates.problems));
     for (event, node) in inbound.unwrap_or_default() {
-        if let Some((rule, captures)) = in_rule(event, node, &mut templates) {
-            names.insert(event.clone(), rules.len());
+        if let Some((rule, captures)) = in_rule(node, &mut templates) {
+            names.push(event.clone());
             rules.push(rule);
             wants.push(captures.wants);
         }
@@ -72,6 +72,7 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
         name: name.to_owned(),
         index: 0,
         description,
+        shapes: templates.sketches(),
         names,
         wants,
         rules,
@@ -125,7 +126,7 @@ fn handshake(node: Option<&Node>, problems: &mut Problems) -> Handshake {
     }
 }
 
-fn in_rule(event: &str, node: &Node, templates: &mut Templates<'_>) -> Option<(Rule, Captures)> {
+fn in_rule(node: &Node, templates: &mut Templates<'_>) -> Option<(Rule, Captures)> {
     node.table(templates.problems)?;
     let keys = [
         "command",
@@ -163,14 +164,13 @@ fn in_rule(event: &str, node: &Node, templates: &mut Templates<'_>) -> Option<(R
         Some(templates.arguments(node, kind).into())
     };
     let rule = Rule {
-        event: event.to_owned(),
         command: spec.name,
         build: spec.build,
         ack: ack("ack", spec.reply),
         ack_error: ack("ack_error", Kind::Error),
         error: node
             .get("error")
-            .and_then(|n| self::event(templates, n, Kind::Error)),
+            .and_then(|n| event(templates, n, Kind::Error)),
         answers,
         alternatives,
         claims,

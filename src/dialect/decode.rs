@@ -31,7 +31,11 @@ impl Dialect {
             }
             Outcome::Broken(at) => {
                 let bad = at.and_then(|at| self.rules[at].infos.get(slots.bad?));
-                return Err(refused(at, broken(bad)));
+                let error = match at {
+                    Some(_) => broken(bad),
+                    None => ChatError::invalid("not a JSON array that starts with an event's name"),
+                };
+                return Err(refused(at, error));
             }
         };
         let rule = &self.rules[at];
@@ -78,7 +82,7 @@ fn rule_id(at: usize) -> RuleId {
 fn broken(bad: Option<&SlotInfo>) -> ChatError {
     match bad {
         Some(info) => invalid(&info.label, "cannot be read, or is given twice"),
-        None => ChatError::invalid("not a JSON array that starts with an event's name"),
+        None => ChatError::invalid("not valid JSON"),
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use crate::chat::Hearer;
-
 use super::{Dialect, outbound::hearer_name, vocabulary::EVENTS};
 
 impl Dialect {
@@ -11,58 +9,66 @@ impl Dialect {
     pub fn describe(&self) -> String {
         let mut text = format!("{}: {}\n", self.name, self.description.trim());
 
-        let mut rows =
-            vec![["A client says", "meaning", "and is acked", "and hears"].map(str::to_owned)];
-        for rule in &self.rules {
-            let ack = rule.ack.as_ref().unwrap_or(&self.ack);
-            let answers: Vec<_> = rule.answers.iter().map(|a| a.words.name.as_str()).collect();
+        let mut rows = vec![row(["A client says", "command", "with", "and is acked"])];
+        for (event, rule) in self.names.iter().zip(&self.rules) {
+            let ack = &rule.ack.as_ref().unwrap_or(&self.ack).sketch;
             for (i, alternative) in rule.alternatives.iter().enumerate() {
-                let says = format!("{} {}", rule.event, alternative.sketch);
                 rows.push(match i {
-                    0 => [
-                        says,
-                        rule.command.to_owned(),
-                        ack.sketch.clone(),
-                        answers.join(", "),
-                    ],
-                    _ => [says, "\"".to_owned(), "\"".to_owned(), String::new()],
+                    0 => row([event, rule.command, &alternative.sketch, ack]),
+                    _ => row(["", "", &alternative.sketch, ""]),
                 });
             }
         }
         table(&mut text, &rows);
 
-        let mut rows = vec![["A client hears", "when", "on"].map(str::to_owned)];
+        let mut rows = vec![row(["A client hears", "when", "as", "with"])];
         for words in &self.greet {
-            let hears = format!("{} {}", words.name, words.sketch);
-            rows.push([hears, "it connects".into(), String::new()]);
+            rows.push(row([&words.name, "it connects", "", &words.sketch]));
         }
         for rule in self.out.iter().flatten() {
-            let hears = format!("{} {}", rule.words.name, rule.words.sketch);
-            let more = if rule.conditions.is_empty() {
-                ""
-            } else {
-                ", if"
-            };
+            let (on, _) = EVENTS[rule.on];
+            let mark = if rule.conditions.is_empty() { "" } else { " *" };
             let to: Vec<_> = rule.to.iter().copied().map(hearer_name).collect();
-            let to = match to.len() == Hearer::ALL.len() {
-                true => "every connection".to_owned(),
-                false => to.join(", "),
-            };
-            rows.push([hears, format!("{}{more}", EVENTS[rule.on].0), to]);
+            let when = format!("{on}{mark}");
+            rows.push(row([
+                &rule.words.name,
+                &when,
+                &to.join(", "),
+                &rule.words.sketch,
+            ]));
         }
-        let errors = self
-            .rules
-            .iter()
-            .filter_map(|r| Some((r.event.as_str(), r.error.as_ref()?)));
-        let any = self.error.as_ref().map(|words| ("an event", words));
-        for (event, words) in any.into_iter().chain(errors) {
-            let hears = format!("{} {}", words.name, words.sketch);
-            rows.push([hears, format!("{event} is refused"), "origin".into()]);
+        for (event, rule) in self.names.iter().zip(&self.rules) {
+            let when = format!("{event} succeeds");
+            for words in rule.answers.iter().map(|answer| &answer.words) {
+                rows.push(row([&words.name, &when, "origin", &words.sketch]));
+            }
+            if let Some(words) = &rule.error {
+                let when = format!("{event} is refused");
+                rows.push(row([&words.name, &when, "origin", &words.sketch]));
+            }
         }
+        if let Some(words) = &self.error {
+            rows.push(row([
+                &words.name,
+                "an event is refused",
+                "origin",
+                &words.sketch,
+            ]));
+        }
+        table(&mut text, &rows);
+        text.push_str("* under a condition\n");
+
+        let mut rows = vec![row(["Shape", "with"])];
+        let shapes = self.shapes.iter();
+        rows.extend(shapes.map(|(name, sketch)| row([name, &format!("{{{sketch}}}")])));
         table(&mut text, &rows);
         let _ = writeln!(text, "\nA refused event is acked {}", self.ack_error.sketch);
         text
     }
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> [String; N] {
+    cells.map(str::to_owned)
 }
 
 /// Appends rows with their columns aligned.

@@ -6,12 +6,19 @@ use super::{
     command::{Field, FieldType, Spec},
     expr::{Expr, Filter, Term},
     render::push_text,
+    resolve::pairs,
     source::{Node, Problems, Value, unknown},
-    template::pairs,
 };
 use crate::chat::{ConversationId, Status};
 
-const FILTERS: [&str; 5] = ["truncate", "max_chars", "one_of", "map", "required"];
+const FILTERS: [&str; 6] = [
+    "truncate",
+    "max_chars",
+    "one_of",
+    "map",
+    "without",
+    "required",
+];
 
 /// What a rule captures, and as what.
 #[derive(Default)]
@@ -258,6 +265,10 @@ fn checks(field: &Field, filters: &[Filter]) -> Result<(Vec<Check>, bool), Strin
         match filter.name.as_str() {
             "required" if filter.args.is_empty() => required = true,
             "required" => return Err("`required` takes no argument".into()),
+            "without" if field.ty == FieldType::Object && !filter.args.is_empty() => {
+                checks.push(Check::Without(filter.args.clone()));
+            }
+            "without" => return Err("`without` is for objects and takes names".into()),
             name if FILTERS.contains(&name) && !textual => {
                 return Err(format!("`{name}` is for text, `{}` is none", field.name));
             }

@@ -54,10 +54,11 @@
 //! inside the second, `a.b` is short for `$0.a.b`. An alternative applies if its whole arguments
 //! have the right type and its required fields are there; a field that is there and wrong is an
 //! error. `null` counts as absent. Filters: `truncate N`, `max_chars N`, `one_of a b`,
-//! `map from=to ...`, `required`. A table in place of an expression collects values into an object:
-//! `metadata = { attachments = "attachments" }`. Further arguments are ignored.
+//! `map from=to ...`, `required`, and of an object `without a b`. A table in place of an expression
+//! collects values into an object: `metadata = { attachments = "attachments" }`. Further arguments
+//! are ignored.
 //!
-//! **Outbound paths** name members of what a rule is about; the table in `vocabulary.rs` is
+//! **Outbound paths** name members of what a rule is about; the table in `members.rs` is
 //! complete, and an unknown path is answered with the list. Filters: `ms` (a time as milliseconds
 //! instead of ISO 8601), `excerpt N`, `map from=to ...`, `shape NAME`. What is absent is left out
 //! of an object and is `null` in a list; `or null` writes it. `"..."` takes over the members of a
@@ -73,15 +74,15 @@ mod decode;
 mod describe;
 mod expr;
 mod inbound;
+mod members;
 mod outbound;
 mod render;
+mod resolve;
 mod set;
 mod source;
 mod strict;
 mod template;
 mod vocabulary;
-
-use std::collections::HashMap;
 
 use crate::chat::{ChatError, Command, Event, Hearer, Millis, Profile, Reply, UserId};
 
@@ -151,8 +152,10 @@ pub struct Dialect {
     name: String,
     index: usize,
     description: String,
-    /// Inbound event names with the place of their rule.
-    names: HashMap<String, usize>,
+    /// The shapes with how they look, for people.
+    shapes: Vec<(String, String)>,
+    /// By rule, its event's name.
+    names: Vec<String>,
     /// By rule, then argument.
     wants: Vec<Vec<Want>>,
     rules: Vec<Rule>,
@@ -167,7 +170,6 @@ pub struct Dialect {
 
 /// An `[in.*]` rule.
 struct Rule {
-    event: String,
     command: &'static str,
     build: fn(&Arguments<'_, '_>) -> Result<Command, Failure>,
     alternatives: Vec<Alternative>,
@@ -214,7 +216,7 @@ impl Dialect {
 
     /// The name of a rule's inbound event.
     pub fn event_name(&self, rule: RuleId) -> &str {
-        self.rule(rule).map_or("", |rule| &rule.event)
+        self.names.get(usize::from(rule.0)).map_or("", |name| name)
     }
 
     /// The events that greet a fresh connection, each a JSON array `["name", {...}]`.

@@ -120,7 +120,7 @@ impl Templates<'_> {
             return None;
         };
         let kind = EVENTS[at].1;
-        let to = self.hearers(to);
+        let to = self.hearers(to, at);
         let conditions = self.conditions(node, kind);
         let words = self.words(node, kind)?;
         Some(OutRule {
@@ -131,13 +131,21 @@ impl Templates<'_> {
         })
     }
 
-    fn hearers(&mut self, node: &Node) -> Vec<Hearer> {
+    fn hearers(&mut self, node: &Node, on: usize) -> Vec<Hearer> {
         let mut hearers = Vec::new();
+        if node.one_or_many().is_empty() {
+            self.problems.at(node, "needs at least one role");
+        }
         for node in node.one_or_many() {
             let Some(name) = node.text(self.problems) else {
                 continue;
             };
             match Hearer::ALL.into_iter().find(|h| hearer_name(*h) == name) {
+                // Whoever is outside the room hears of messages only.
+                Some(Hearer::Absent) if on != 0 => {
+                    let message = format!("`absent` goes with \"{}\" only", EVENTS[0].0);
+                    self.problems.at(node, message);
+                }
                 Some(hearer) => hearers.push(hearer),
                 None => {
                     let allowed = Hearer::ALL.map(hearer_name);
@@ -178,6 +186,9 @@ impl Templates<'_> {
                 let Some((source, ty)) = self.source(values, path, kind) else {
                     continue;
                 };
+                if values.one_or_many().is_empty() {
+                    self.problems.at(values, "needs at least one value");
+                }
                 let wanted = values.one_or_many().iter();
                 let any_of = wanted.filter_map(|value| self.wanted(value, ty)).collect();
                 conditions.push(Condition {

@@ -36,8 +36,14 @@ pub(super) enum Op {
     Member(String, Pick),
     /// Appends the members of a thing's shape.
     Splice(Source, Arc<Shape>),
-    /// Appends the members of a JSON object but for those named.
-    Spread(Source, Vec<String>),
+    /// Appends the members of a JSON object.
+    Spread {
+        of: Source,
+        /// But for these.
+        except: Vec<String>,
+        /// But for these where they are null.
+        unless_null: Vec<String>,
+    },
     /// Runs on if the JSON object has, or has not, a member of that name.
     If {
         of: Source,
@@ -80,6 +86,33 @@ pub(super) struct Source {
     pub json: Vec<String>,
     /// Instead: whether the hearer is the user who caused the event.
     pub own: bool,
+}
+
+/// Lists operations, merging text that is always the same.
+#[derive(Default)]
+pub(super) struct Builder {
+    pub ops: Vec<Op>,
+}
+
+impl Builder {
+    pub(super) fn text(&mut self, text: &str) {
+        match self.ops.last_mut() {
+            Some(Op::Text(last)) => last.push_str(text),
+            _ => self.ops.push(Op::Text(text.to_owned())),
+        }
+    }
+
+    pub(super) fn close(&mut self, bracket: char) {
+        match self.ops.last_mut() {
+            Some(Op::Text(last)) => {
+                if last.ends_with(',') {
+                    last.pop();
+                }
+                last.push(bracket);
+            }
+            _ => self.ops.push(Op::Close(bracket)),
+        }
+    }
 }
 
 /// What a template sees.
@@ -199,15 +232,21 @@ impl Program {
                         shape.members.run(Scope { item, ..scope }, out);
                     }
                 }
-                Op::Spread(source, except) => {
-                    if let Datum::Json(json) = source.get(scope) {
+                Op::Spread {
+                    of,
+                    except,
+                    unless_null,
+                } => {
+                    if let Datum::Json(json) = of.get(scope) {
                         each_member(json, |name, value| {
-                            if !except.iter().any(|e| e == name) {
-                                push_text(out, name);
-                                out.push(':');
-                                out.push_str(value);
-                                out.push(',');
+                            let named = |list: &[String]| list.iter().any(|n| n == name);
+                            if named(except) || value == "null" && named(unless_null) {
+                                return;
                             }
+                            push_text(out, name);
+                            out.push(':');
+                            out.push_str(value);
+                            out.push(',');
                         });
                     }
                 }
@@ -295,7 +334,7 @@ fn push_escaped(out: &mut String, text: &str) {
 }
 
 /// Calls `f` with every member of a JSON object, in order; with none if it is something else.
-fn each_member<'a>(json: &'a str, f: impl FnMut(&str, &'a str)) {
+pub(super) fn each_member<'a>(json: &'a str, f: impl FnMut(&str, &'a str)) {
     struct Each<F>(F);
     impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Each<F> {
         type Value = ();

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    expr::{Expr, Filter, Term},
-    render::{Form, Op, Pick, Program, Shape, Source, push_text},
+    render::{Builder, Form, Op, Program, Shape, Source, push_text},
+    resolve::{Picked, Resolved, resolve},
     source::{Node, Problems, Value, unknown},
     vocabulary::{Kind, SHAPED, Type},
 };
@@ -16,6 +16,8 @@ const SPREAD: &str = "...";
 const MISSING: &str = "...missing";
 /// The key for members that replace the other thing's where it has them.
 const PRESENT: &str = "...present";
+/// What [`SPREAD`] may be.
+const NO_SPREAD: &str = "must name one thing with `| shape NAME`, or one JSON object";
 /// Names that Socket.IO keeps for itself.
 const RESERVED: [&str; 6] = [
     "connect",
@@ -25,7 +27,6 @@ const RESERVED: [&str; 6] = [
     "newListener",
     "removeListener",
 ];
-const FILTERS: [&str; 4] = ["ms", "excerpt", "map", "shape"];
 
 /// Compiles the templates of one file.
 pub(super) struct Templates<'p> {
@@ -46,18 +47,12 @@ enum ShapeState {
     Done(Arc<Shape>),
 }
 
-/// A resolved expression.
-enum Resolved {
-    Constant(String),
-    Pick(Box<Picked>),
-}
-
-struct Picked {
-    pick: Pick,
-    ty: Type,
-    /// Whether it may be absent without a fallback.
-    optional: bool,
-    sketch: String,
+/// What `"..."` takes over.
+enum Spread {
+    /// The members of a thing's shape.
+    Shape(Source, Arc<Shape>),
+    /// The members of a JSON object as it came.
+    Json(Source),
 }
 
 impl<'p> Templates<'p> {
@@ -98,6 +93,30 @@ impl<'p> Templates<'p> {
             node: payload.clone(),
             state: ShapeState::Waiting,
         });
+    }
+
+    /// The shape of that name for things of that kind, or why it cannot be used.
+    pub(super) fn shape_named(&mut self, name: &str, kind: Kind) -> Result<Arc<Shape>, String> {
+        let Some(at) = self.shapes.iter().position(|s| s.name == name) else {
+            let names: Vec<_> = self.shapes.iter().map(|s| s.name.as_str()).collect();
+            return Err(unknown("shape", name, &names));
+        };
+        let (of, this) = (self.shapes[at].kind.name(), kind.name());
+        if of != this {
+            return Err(format!(
+                "shape \"{name}\" is of \"{of}\", this is \"{this}\""
+            ));
+        }
+        self.shape(at)
+    }
+
+    /// Every shape with how it looks.
+    pub(super) fn sketches(&self) -> Vec<(String, String)> {
+        let done = self.shapes.iter().filter_map(|entry| match &entry.state {
+            ShapeState::Done(shape) => Some((entry.name.clone(), shape.sketch.clone())),
+            _ => None,
+        });
+        done.collect()
     }
 
     /// The compiled shape, or why it cannot be used.
@@ -249,10 +268,11 @@ impl<'p> Templates<'p> {
             .filter(|(name, _)| ![SPREAD, MISSING, PRESENT].contains(&name.as_str()))
             .map(|(name, _)| name.clone())
             .collect();
-        let mut replaced = own.clone();
-        if let Some(Value::Table(list)) = present.map(|n| &n.value) {
-            replaced.extend(list.iter().map(|(name, _)| name.clone()));
-        }
+        let names = |node: Option<&Node>| match node.map(|n| &n.value) {
+            Some(Value::Table(list)) => list.iter().map(|(name, _)| name.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let replaced = [own.clone(), names(present)].concat();
 
         let mut spread: Option<Source> = None;
         let mut sketches = Vec::new();
@@ -260,19 +280,22 @@ impl<'p> Templates<'p> {
             match name.as_str() {
                 MISSING | PRESENT => {}
                 SPREAD => match self.spread(node, kind) {
-                    Some((source, Some((shape, sketch)))) => {
+                    Some(Spread::Shape(source, shape)) => {
                         if let Some(twice) = shape.names.iter().find(|n| own.contains(n)) {
                             let message = format!("\"{twice}\" is in the shape already");
                             self.problems.at(node, message);
                         }
                         own.extend(shape.names.iter().cloned());
-                        sketches.push(sketch);
+                        sketches.push(shape.sketch.clone());
                         builder.ops.push(Op::Splice(source, shape));
                     }
-                    Some((source, None)) => {
-                        let except = replaced.clone();
-                        builder.ops.push(Op::Spread(source.clone(), except));
-                        sketches.push(format!("...{}", source.json.join(".")));
+                    Some(Spread::Json(source)) => {
+                        builder.ops.push(Op::Spread {
+                            of: source.clone(),
+                            except: replaced.clone(),
+                            unless_null: names(extra(MISSING)),
+                        });
+                        sketches.push("...".to_owned());
                         spread = Some(source);
                     }
                     None => {}
@@ -338,209 +361,22 @@ impl<'p> Templates<'p> {
     }
 
     /// What `"..."` takes over: a thing's shape, or a JSON object as it came.
-    fn spread(
-        &mut self,
-        node: &Node,
-        kind: Kind,
-    ) -> Option<(Source, Option<(Arc<Shape>, String)>)> {
-        let Some(Resolved::Pick(picked)) = self.expression(node, kind) else {
+    fn spread(&mut self, node: &Node, kind: Kind) -> Option<Spread> {
+        let Resolved::Pick(picked) = self.expression(node, kind)? else {
+            self.problems.at(node, NO_SPREAD);
             return None;
         };
         let Picked { pick, ty, .. } = *picked;
         let mut sources = pick.sources.into_iter();
         match (pick.form, ty, sources.next(), sources.next(), pick.fallback) {
             (Form::Shape(shape), Type::Thing(_), Some(source), None, None) => {
-                let sketch = shape.sketch.clone();
-                Some((source, Some((shape, sketch))))
+                Some(Spread::Shape(source, shape))
             }
-            (Form::Plain, Type::Json, Some(source), None, None) => Some((source, None)),
+            (Form::Plain, Type::Json, Some(source), None, None) => Some(Spread::Json(source)),
             _ => {
-                let message = "must name one thing with `| shape NAME`, or one JSON object";
-                self.problems.at(node, message);
+                self.problems.at(node, NO_SPREAD);
                 None
             }
-        }
-    }
-
-    fn expression(&mut self, node: &Node, kind: Kind) -> Option<Resolved> {
-        let resolved = Expr::of(node).and_then(|expr| self.resolve(&expr, kind));
-        resolved
-            .map_err(|message| self.problems.at(node, message))
-            .ok()
-    }
-
-    fn resolve(&mut self, expr: &Expr, kind: Kind) -> Result<Resolved, String> {
-        let mut sources = Vec::new();
-        let mut ty: Option<Type> = None;
-        let (mut optional, mut fallback) = (true, None);
-        for term in &expr.terms {
-            if !optional || fallback.is_some() {
-                return Err("what comes before `or` is never absent".into());
-            }
-            if let Term::Path(path) = term {
-                let (source, this, may_be_absent) = resolve(kind, path)?;
-                match ty {
-                    Some(ty) if !same(ty, this) => {
-                        return Err("the paths around `or` are of different types".into());
-                    }
-                    _ => ty = Some(this),
-                }
-                optional = may_be_absent;
-                sources.push(source);
-            } else {
-                fallback = term.json();
-            }
-        }
-        let Some(ty) = ty else {
-            return match (fallback, expr.filters.first()) {
-                (Some(json), None) => Ok(Resolved::Constant(json)),
-                _ => Err("a constant takes no filter".into()),
-            };
-        };
-        let form = match expr.filters.as_slice() {
-            [] => Form::Plain,
-            [filter] => self.form(filter, ty)?,
-            _ => return Err("one filter at most".into()),
-        };
-        let sketch = match (&form, ty) {
-            (Form::Shape(_), Type::List(_)) => format!("[{}]", expr.filters[0].args[0]),
-            (Form::Shape(_), _) => expr.filters[0].args[0].clone(),
-            (_, Type::Thing(of) | Type::List(of)) => {
-                return Err(format!(
-                    "needs `| shape NAME` with a shape of \"{}\"",
-                    of.name()
-                ));
-            }
-            _ => String::new(),
-        };
-        Ok(Resolved::Pick(Box::new(Picked {
-            optional: optional && fallback.is_none(),
-            pick: Pick {
-                sources,
-                fallback,
-                form,
-            },
-            ty,
-            sketch,
-        })))
-    }
-
-    fn form(&mut self, filter: &Filter, ty: Type) -> Result<Form, String> {
-        match (filter.name.as_str(), ty, filter.args.as_slice()) {
-            ("ms", Type::Time, []) => Ok(Form::Millis),
-            ("ms", ..) => Err("`ms` is for times and takes no argument".into()),
-            ("excerpt", Type::Text | Type::Choice(_), [n]) => match n.parse() {
-                Ok(n) if n > 0 => Ok(Form::Excerpt(n)),
-                _ => Err("`excerpt` takes a number of characters from 1".into()),
-            },
-            ("excerpt", ..) => Err("`excerpt` is for text and takes a number".into()),
-            ("map", Type::Text | Type::Choice(_), words) => pairs(words).map(Form::Map),
-            ("map", ..) => Err("`map` is for text".into()),
-            ("shape", Type::Thing(kind) | Type::List(kind), [name]) => {
-                let at = self.shapes.iter().position(|s| s.name == *name);
-                let Some(at) = at else {
-                    let names: Vec<_> = self.shapes.iter().map(|s| s.name.as_str()).collect();
-                    return Err(unknown("shape", name, &names));
-                };
-                let of = self.shapes[at].kind;
-                if of != kind {
-                    return Err(format!(
-                        "shape \"{name}\" is of \"{}\", this is \"{}\"",
-                        of.name(),
-                        kind.name()
-                    ));
-                }
-                self.shape(at).map(Form::Shape)
-            }
-            ("shape", ..) => {
-                Err("`shape` is for things and lists of them, and takes a name".into())
-            }
-            (name, ..) => Err(unknown("filter", name, &FILTERS)),
-        }
-    }
-}
-
-/// `from=to` pairs.
-pub(super) fn pairs(words: &[String]) -> Result<Vec<(String, String)>, String> {
-    let pair = |word: &String| {
-        let (from, to) = word.split_once('=')?;
-        (!from.is_empty() && !to.is_empty()).then(|| (from.to_owned(), to.to_owned()))
-    };
-    match words.iter().map(pair).collect::<Option<Vec<_>>>() {
-        Some(pairs) if !pairs.is_empty() => Ok(pairs),
-        _ => Err("`map` takes words such as `dnd=busy`".into()),
-    }
-}
-
-fn same(a: Type, b: Type) -> bool {
-    match (a, b) {
-        (Type::Thing(a), Type::Thing(b)) | (Type::List(a), Type::List(b)) => a == b,
-        (Type::Text | Type::Choice(_), Type::Text | Type::Choice(_)) => true,
-        _ => std::mem::discriminant(&a) == std::mem::discriminant(&b),
-    }
-}
-
-/// Follows a path from a kind. The flag tells whether the value may be absent.
-fn resolve(kind: Kind, path: &str) -> Result<(Source, Type, bool), String> {
-    let mut source = Source {
-        steps: Vec::new(),
-        json: Vec::new(),
-        own: path == "hearer.own",
-    };
-    if source.own {
-        return Ok((source, Type::Flag, false));
-    }
-    let wrong = || {
-        let mut allowed = kind.paths();
-        allowed.push("hearer.own".to_owned());
-        unknown("source", path, &allowed)
-    };
-    let mut names = path.split('.');
-    let names_itself = path == kind.name() || kind.is_named();
-    if names_itself && names.next() != Some(kind.name()) {
-        return Err(wrong());
-    }
-    let (mut ty, mut optional) = (Type::Thing(kind), false);
-    for name in names {
-        match ty {
-            Type::Thing(kind) => {
-                let found = kind.members().iter().find(|m| m.name == name);
-                let member = found.ok_or_else(wrong)?;
-                source.steps.push(member.get);
-                ty = member.ty;
-                optional |= member.optional;
-            }
-            Type::Json => source.json.push(name.to_owned()),
-            _ => return Err(wrong()),
-        }
-    }
-    optional |= !source.json.is_empty();
-    Ok((source, ty, optional))
-}
-
-/// Appends operations, merging text.
-#[derive(Default)]
-struct Builder {
-    ops: Vec<Op>,
-}
-
-impl Builder {
-    fn text(&mut self, text: &str) {
-        match self.ops.last_mut() {
-            Some(Op::Text(last)) => last.push_str(text),
-            _ => self.ops.push(Op::Text(text.to_owned())),
-        }
-    }
-
-    fn close(&mut self, bracket: char) {
-        match self.ops.last_mut() {
-            Some(Op::Text(last)) => {
-                if last.ends_with(',') {
-                    last.pop();
-                }
-                last.push(bracket);
-            }
-            _ => self.ops.push(Op::Close(bracket)),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, request::Parts},
 };
 
 use super::{
@@ -98,17 +98,15 @@ async fn identify(parts: &Parts, app: &App) -> ApiResult<Identified> {
 
 async fn try_identify(parts: &Parts, app: &App) -> ApiResult<Identified> {
     let headers = &parts.headers;
-    let authorization = text(headers, header::AUTHORIZATION.as_str())?;
     if let Some(key) = text(headers, API_KEY)? {
         if app.auth.is_service(key) {
             return Ok(Identified::Service);
         }
         return Err(ChatError::unauthorized("the API key is not known").into());
     }
-    if authorization
-        .and_then(bearer)
-        .is_some_and(|key| app.auth.is_service(key))
-    {
+    let credentials = Credentials::from_request(headers, parts.uri.query());
+    let bearer = credentials.bearer();
+    if bearer.is_some_and(|key| app.auth.is_service(key)) {
         return Ok(Identified::Service);
     }
     if headers.contains_key(ACT_AS) {
@@ -116,21 +114,14 @@ async fn try_identify(parts: &Parts, app: &App) -> ApiResult<Identified> {
         let text = "only a service caller may act for another user";
         return Err(ChatError::forbidden(text).into());
     }
-    let cookies = cookies(headers);
-    if cookies.is_some()
-        && authorization.is_none()
+    if bearer.is_none()
+        && credentials.cookies.is_some()
         && !parts.method.is_safe()
         && !app.origins.trusts(headers)
     {
         let text = "pages of this origin may not act with their visitors' cookies";
         return Err(ChatError::forbidden(text).into());
     }
-    let credentials = Credentials {
-        handshake_token: None,
-        authorization: authorization.map(str::to_owned),
-        query: parts.uri.query().map(str::to_owned),
-        cookies,
-    };
     let identity = app.auth.identify(&credentials).await?;
     Ok(Identified::User(identity.profile))
 }
@@ -164,24 +155,6 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> ApiResult<Option<&'a str>> {
         Ok(text) => Ok(Some(text.trim())),
         Err(_) => Err(ChatError::invalid(format!("the header {name} is not ASCII text")).into()),
     }
-}
-
-/// All `Cookie` headers as one (RFC 6265 section 5.4 sends one; proxies may split it).
-fn cookies(headers: &HeaderMap) -> Option<String> {
-    let all: Vec<_> = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .collect();
-    (!all.is_empty()).then(|| all.join("; "))
-}
-
-/// What follows `Bearer `; the scheme's case does not matter (RFC 9110 section 11.1).
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
 }
 
 /// Undoes `encodeURIComponent`.

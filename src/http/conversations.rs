@@ -50,6 +50,7 @@ struct ConversationList<'a> {
     /// The one that changed last comes first.
     conversations: Vec<ConversationView<'a>>,
     /// Give it as `cursor` for the next page; null on the last.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 

@@ -29,13 +29,14 @@ pub fn cors(config: &Config) -> CorsLayer {
 }
 
 /// The configured origins.
+#[derive(Debug, Clone)]
 pub struct Origins {
     any: bool,
     listed: Vec<HeaderValue>,
 }
 
 impl Origins {
-    /// The origins of `server.cors_origins`.
+    /// Reads `server.cors_origins`.
     pub fn new(configured: &[String]) -> Self {
         Self {
             any: configured.iter().any(|o| o == "*"),

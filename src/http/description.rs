@@ -6,8 +6,8 @@ use axum::{Router, body::Bytes, http::header, routing::get};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        ContentBuilder, OpenApi as Description, Ref, ResponseBuilder,
-        path::{Operation, PathItem},
+        ContentBuilder, Object, OpenApi as Description, Ref, ResponseBuilder, Type,
+        path::{Operation, ParameterBuilder, ParameterIn, PathItem},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -17,8 +17,9 @@ use super::{caller, problem::Problem};
 /// The whole description.
 pub fn openapi() -> Description {
     let (_, mut description) = super::routes().split_for_parts();
-    for item in description.paths.paths.values_mut() {
-        operations(item).for_each(add_refusal);
+    for operation in description.paths.paths.values_mut().flat_map(operations) {
+        add_refusal(operation);
+        add_acting(operation);
     }
     description
 }
@@ -103,4 +104,28 @@ fn add_refusal(operation: &mut Operation) {
         .build();
     let responses = &mut operation.responses.responses;
     responses.insert("default".to_owned(), refusal.into());
+}
+
+/// A service caller names the user that it acts for.
+fn add_acting(operation: &mut Operation) {
+    let own = operation.tags.iter().flatten().any(|t| t == "service");
+    if own || operation.security.is_some() {
+        return;
+    }
+    let header = |name: &str, description: &str| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .description(Some(description))
+            .schema(Some(Object::with_type(Type::String)))
+            .build()
+            .into()
+    };
+    operation.parameters.get_or_insert_default().extend([
+        header("X-Act-As", "For service callers: the user to act for"),
+        header(
+            "X-Act-As-Name",
+            "For service callers: that user's name, as percent-encoded UTF-8",
+        ),
+    ]);
 }

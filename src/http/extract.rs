@@ -26,11 +26,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         require_json(request.headers())?;
-        parse(&read(request, state).await?).map(Self)
+        parse(&read(request, state, BODY_TIMEOUT).await?).map(Self)
     }
 }
 
-/// A JSON body, or none at all.
+/// A JSON body, or `null`, or none at all.
 pub(super) struct OptionalBody<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
@@ -38,12 +38,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         let json = require_json(request.headers());
-        let bytes = read(request, state).await?;
+        let bytes = read(request, state, BODY_TIMEOUT).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
         json?;
-        parse(&bytes).map(Self)
+        parse::<Option<T>>(&bytes).map(|body| Self(body.unwrap_or_default()))
     }
 }
 
@@ -94,8 +94,8 @@ fn require_json(headers: &HeaderMap) -> ApiResult<()> {
     }
 }
 
-async fn read<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
-    match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await {
+async fn read<S: Send + Sync>(request: Request, state: &S, within: Duration) -> ApiResult<Bytes> {
+    match tokio::time::timeout(within, Bytes::from_request(request, state)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(BytesRejection::FailedToBufferBody(e)))
             if e.status() == StatusCode::PAYLOAD_TOO_LARGE =>
@@ -150,6 +150,8 @@ fn safe_reason(e: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::{body::Body as RawBody, response::IntoResponse};
+    use futures_util::stream;
     use serde::Deserialize;
 
     use super::*;
@@ -170,12 +172,25 @@ mod tests {
     fn shape_errors_quote_nothing() {
         assert_eq!(
             reason(r#"{"id":"a","count":"my secret, expected "}"#),
-            "expected u32 at line 1 column 41"
+            "expected u32 at line 1 column 40"
         );
         assert_eq!(
             reason(r#"{"id":"a"}"#),
             "missing field `count` at line 1 column 10"
         );
         assert!(reason(r#"{"id":"no spaces please","count":1}"#).starts_with("an id is 1 to 64"));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        let stalled = stream::pending::<Result<Vec<u8>, std::io::Error>>();
+        let request = Request::new(RawBody::from_stream(stalled));
+        let refusal = read(request, &(), Duration::from_millis(5))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            refusal.into_response().status(),
+            StatusCode::REQUEST_TIMEOUT
+        );
     }
 }

@@ -33,7 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use cors::{Origins, cors};
 pub use description::openapi;
 pub use ops::{OpsState, ops};
-pub use problem::Problem;
+pub use problem::{Problem, problem};
 pub use state::{ApiState, ClientAddr, Stats};
 
 use self::state::App;

@@ -44,10 +44,11 @@ pub struct Problem {
     retryable: bool,
     /// When to try again, in milliseconds; the `Retry-After` header has it in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     retry_after_ms: Option<u64>,
     /// Under which the gateway's log holds the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, nullable = false)]
     id: Option<Arc<str>>,
 }
 
@@ -112,6 +113,11 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// A refusal's answer, for whoever else answers HTTP requests. The cause goes to the log here.
+pub fn problem(error: &ChatError) -> Response {
+    Problem::from(error.clone()).into_response()
 }
 
 /// A JSON answer.

@@ -63,7 +63,7 @@ struct OnlineUsers {
     #[schema(value_type = Vec<String>)]
     users: Vec<UserId>,
     /// Give it as `after` for the next page; null on the last.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, required)]
     next: Option<UserId>,
 }
 
@@ -91,10 +91,10 @@ struct Emit {
     /// Its name: 1 to 128 characters, none of Socket.IO's own.
     event: String,
     /// Its arguments.
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     args: Option<Vec<Box<RawValue>>>,
     /// Its one argument, instead of `args`.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     data: Option<Box<RawValue>>,
 }
 

@@ -74,19 +74,16 @@ impl App {
 
     /// Counts a request of a user.
     pub(super) fn limit_user(&self, user: &UserId) -> ApiResult<()> {
-        self.limit(&format!("user:{user}"))
+        let allowed = self.limits.request(&format!("user:{user}"));
+        Ok(allowed.map_err(ChatError::rate_limited)?)
     }
 
     /// Counts a request that nobody known stands behind.
     pub(super) fn limit_address(&self, address: Option<&ClientAddr>) -> ApiResult<()> {
-        match address {
-            Some(ClientAddr(ip)) => self.limit(&format!("address:{ip}")),
-            None => self.limit("address:unknown"),
-        }
-    }
-
-    fn limit(&self, key: &str) -> ApiResult<()> {
-        let allowed = self.limits.request(key);
+        let allowed = match address {
+            Some(ClientAddr(ip)) => self.limits.request_of_address(*ip),
+            None => self.limits.request("address:unknown"),
+        };
         Ok(allowed.map_err(ChatError::rate_limited)?)
     }
 

@@ -41,10 +41,11 @@ pub(super) struct MessageView<'a> {
     timestamp: String,
     /// The sender's own key for it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     client_id: Option<&'a str>,
     /// What the sender attached, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<&'a RawValue>,
 }
 
@@ -75,6 +76,7 @@ pub(super) struct ConversationView<'a> {
     /// The same id.
     conversation_id: &'a str,
     /// A group's title; null for a direct conversation.
+    #[schema(required)]
     title: Option<&'a str>,
     /// Whether it is a group.
     is_group: bool,
@@ -89,6 +91,7 @@ pub(super) struct ConversationView<'a> {
     /// Those who take part.
     participants: Vec<ParticipantView<'a>>,
     /// The newest message.
+    #[schema(required)]
     last_message: Option<MessageView<'a>>,
     /// How many messages the user has not read.
     unread_count: u64,
@@ -126,9 +129,11 @@ pub(super) struct ParticipantView<'a> {
     name: &'a str,
     /// The e-mail address, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     email: Option<&'a str>,
     /// A picture's URL, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     avatar: Option<&'a str>,
     /// What they may do in a group.
     #[schema(schema_with = role_schema)]
@@ -140,18 +145,19 @@ pub(super) struct ParticipantView<'a> {
     read_seq: u64,
     /// When they last read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, nullable = false)]
     read_at: Option<String>,
     /// The highest seq that one of their devices received.
     delivered_seq: u64,
     /// Whether any of their devices is connected; null while that cannot be told.
+    #[schema(required)]
     online: Option<bool>,
     /// What they say of themselves; null while that cannot be told.
-    #[schema(schema_with = status_or_null_schema)]
+    #[schema(schema_with = status_or_null_schema, required)]
     status: Option<Status>,
     /// When their last device left.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, nullable = false)]
     last_seen: Option<String>,
 }
 
@@ -192,7 +198,7 @@ pub(super) struct PresenceView<'a> {
     #[schema(schema_with = status_schema)]
     status: Status,
     /// When the last device left; null while online or never seen.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, required)]
     last_seen: Option<String>,
 }
 

@@ -60,23 +60,31 @@ pub(super) struct Outcome {
 }
 
 impl Batch {
-    /// Takes a job in, unless nobody waits for it any more.
+    /// Takes a job in.
     pub(super) fn push(&mut self, job: Job) {
         match job {
-            Job::Append(message, reply) if !reply.is_closed() => {
+            Job::Append(message, reply) => {
                 self.appends.push(message);
                 self.append_replies.push(reply);
             }
-            Job::Advance(advance, reply) if !reply.is_closed() => {
+            Job::Advance(advance, reply) => {
                 self.advances.push(advance);
                 self.advance_replies.push(reply);
             }
-            Job::LastSeen(seen, reply) if !reply.is_closed() => {
+            Job::LastSeen(seen, reply) => {
                 self.last_seen.push(seen);
                 self.last_seen_replies.push(reply);
             }
-            _ => {}
+            Job::Clear => {}
         }
+    }
+
+    /// Leaves out those whose callers have given up: they were told that it failed, so it had
+    /// better not happen.
+    pub(super) fn drop_abandoned(&mut self) {
+        retain_awaited(&mut self.appends, &mut self.append_replies);
+        retain_awaited(&mut self.advances, &mut self.advance_replies);
+        retain_awaited(&mut self.last_seen, &mut self.last_seen_replies);
     }
 
     /// The number of jobs.
@@ -126,6 +134,14 @@ impl Batch {
         for reply in self.last_seen_replies {
             let _ = reply.send(Err(cause.for_one()));
         }
+    }
+}
+
+fn retain_awaited<J, T>(jobs: &mut Vec<J>, replies: &mut Vec<Reply<T>>) {
+    if replies.iter().any(Reply::is_closed) {
+        let pairs = jobs.drain(..).zip(replies.drain(..));
+        let (kept_jobs, kept_replies) = pairs.filter(|(_, reply)| !reply.is_closed()).unzip();
+        (*jobs, *replies) = (kept_jobs, kept_replies);
     }
 }
 

@@ -121,10 +121,12 @@ struct Plan {
 /// [`Fault::InDoubt`](super::failure::Fault::InDoubt).
 pub(super) async fn commit<E: Engine>(
     core: &Core<E>,
-    batch: &Batch,
+    batch: &mut Batch,
     cleared: &[OutboxId],
 ) -> Result<Outcome, Failure> {
     let mut session = core.begin().await?;
+    // Getting a connection is where the time goes when there is none.
+    batch.drop_abandoned();
     match run(core, &mut session, batch, cleared).await {
         Ok((outcome, true)) => session.commit().await.map(|()| outcome),
         Ok((outcome, false)) => {

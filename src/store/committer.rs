@@ -44,7 +44,7 @@ const CLEAR_AFTER: Duration = Duration::from_millis(100);
 pub(super) struct Grouping {
     /// Batches that are committed at the same time.
     pub(super) lanes: usize,
-    /// The longest that a batch waits to become as large as the one before.
+    /// For how long after a batch the next one waits to become as large.
     pub(super) wait: Duration,
     /// Jobs in a batch at most.
     pub(super) max: usize,
@@ -73,6 +73,7 @@ impl Committer {
                     closing: closing.clone(),
                     grouping,
                     previous: 0,
+                    answered: Instant::now(),
                 };
                 tasks.spawn(lane_task.run());
                 lane
@@ -123,13 +124,17 @@ struct Lane<E: Engine> {
     grouping: Grouping,
     /// The size of the previous batch.
     previous: usize,
+    /// When its jobs were answered.
+    answered: Instant,
 }
 
 impl<E: Engine> Lane<E> {
     async fn run(mut self) {
         while let Some(first) = self.next().await {
             let batch = self.gather(first).await;
+            self.previous = batch.len();
             self.commit(batch).await;
+            self.answered = Instant::now();
         }
         // What was cleared after the last batch.
         self.commit(Batch::default()).await;
@@ -149,20 +154,17 @@ impl<E: Engine> Lane<E> {
         let mut batch = Batch::default();
         batch.push(first);
         self.drain(&mut batch);
+        // Those whom the previous batch answered are about to send again, if they do so at once.
+        // One that was alone has no company to wait for.
         let wanted = self.previous.min(self.grouping.max);
-        // Those who were answered by the previous batch are about to send again. One that was
-        // alone has no company to wait for.
-        if wanted > 1 && !self.grouping.wait.is_zero() {
-            let until = Instant::now() + self.grouping.wait;
-            while batch.len() < wanted {
-                match timeout_at(until, self.jobs.recv()).await {
-                    Ok(Some(job)) => batch.push(job),
-                    Ok(None) | Err(_) => break,
-                }
-                self.drain(&mut batch);
+        let until = self.answered + self.grouping.wait;
+        while wanted > 1 && batch.len() < wanted && Instant::now() < until {
+            match timeout_at(until, self.jobs.recv()).await {
+                Ok(Some(job)) => batch.push(job),
+                Ok(None) | Err(_) => break,
             }
+            self.drain(&mut batch);
         }
-        self.previous = batch.len();
         batch
     }
 
@@ -174,19 +176,20 @@ impl<E: Engine> Lane<E> {
         }
     }
 
-    async fn commit(&self, batch: Batch) {
+    async fn commit(&self, mut batch: Batch) {
+        batch.drop_abandoned();
         let cleared = self.core.cleared.take();
         if batch.len() == 0 && cleared.is_empty() {
             return;
         }
-        match self.attempt(&batch, &cleared).await {
+        match self.attempt(&mut batch, &cleared).await {
             Ok(outcome) => batch.answer(outcome),
             Err(failure) => {
                 self.core.cleared.put_back(cleared);
                 if batch.len() > 1 && matches!(failure.fault, Fault::Refused | Fault::Taken) {
                     // One of them is at fault: find out which by committing each alone.
-                    for single in batch.split() {
-                        match self.attempt(&single, &[]).await {
+                    for mut single in batch.split() {
+                        match self.attempt(&mut single, &[]).await {
                             Ok(outcome) => single.answer(outcome),
                             Err(failure) => single.fail(failure),
                         }
@@ -205,7 +208,7 @@ impl<E: Engine> Lane<E> {
     }
 
     /// Tries for as long as a call may take. What surely was not committed is tried again.
-    async fn attempt(&self, batch: &Batch, cleared: &[OutboxId]) -> Result<Outcome, Failure> {
+    async fn attempt(&self, batch: &mut Batch, cleared: &[OutboxId]) -> Result<Outcome, Failure> {
         let deadline = Instant::now() + self.core.timeout;
         let mut attempts = 0;
         loop {

@@ -1,9 +1,9 @@
 //! The durable truth: [`chat::Store`](crate::chat::Store) on SQLite and on PostgreSQL.
 //!
-//! Everything is written once over an [`engine`], the little in which the databases differ
-//! ([`sqlite`], [`postgres`]). Appends, receipts and last-seen times go through the [`committer`],
-//! which lets many of them share a transaction; [`commit`] is what happens inside. Other changes
-//! have a transaction each ([`conversations`], [`users`]); reads have none ([`messages`]).
+//! Everything is written once over an `engine`, the little in which the databases differ
+//! (`sqlite`, `postgres`). Appends, receipts and last-seen times go through the `committer`,
+//! which lets many of them share a transaction; `commit` is what happens inside. Other changes
+//! have a transaction each (`conversations`, `users`); reads have none (`messages`).
 
 mod batch;
 mod commit;

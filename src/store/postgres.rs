@@ -25,12 +25,19 @@ cells!(PgRow);
 /// A connection that was unused for longer is tried before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
-/// Run on every new connection. A commit must be on the server's disk when it returns, whatever
-/// the server's default; a node that stops in the middle of a transaction must not keep its locks.
+/// Run on every new connection.
+///
+/// - A commit must be on the server's disk when it returns, whatever the server's default.
+/// - A node that stops in the middle of a transaction must not keep its locks.
+/// - Plans are cached. One that was made while a table was small would go on to scan it whole when
+///   it has grown, until statistics catch up: every statement here is meant to go by index.
 const SESSION: &str = "\
     SELECT set_config('synchronous_commit', 'on', false)
         WHERE current_setting('synchronous_commit') = 'off';
-    SET idle_in_transaction_session_timeout = '10s'";
+    SET idle_in_transaction_session_timeout = '10s';
+    SET enable_seqscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off";
 
 /// The connections.
 pub(super) fn pool(

@@ -1,7 +1,7 @@
 //! Conversations over REST: making, listing, changing; who may.
 
 use axum::http::{Method, StatusCode};
-use porchlight::chat::Event;
+use porchlight::chat::{Clock, Event, SystemClock};
 use serde_json::{Value, json};
 
 use super::Api;
@@ -12,6 +12,14 @@ fn names(conversation: &Value) -> Vec<&str> {
         .iter()
         .map(|p| p["userId"].as_str().unwrap())
         .collect()
+}
+
+/// Lets time pass that the order of a list is made by.
+async fn next_millisecond() {
+    let before = SystemClock.now();
+    while SystemClock.now() <= before {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -112,12 +120,13 @@ async fn what_is_no_conversation_is_refused() {
         ),
         (json!({"participantIds": ["bob"]}), 422, "invalid"),
         (json!([]), 422, "invalid"),
-        (json!({"otherUserId": "bob", "id": "mine"}), 403, "forbidden"),
+        (
+            json!({"otherUserId": "bob", "id": "mine"}),
+            403,
+            "forbidden",
+        ),
     ] {
-        let answer = api
-            .post("alice", "/api/conversations")
-            .json(body)
-            .await;
+        let answer = api.post("alice", "/api/conversations").json(body).await;
         answer.refused(status, code);
     }
     let many: Vec<_> = (0..300).map(|i| format!("u{i}")).collect();
@@ -134,6 +143,7 @@ async fn the_list_is_paged_newest_first_with_counts() {
         let conversation = api.group("alice", &["bob"]).await;
         api.say("alice", &conversation, &format!("hello {n}")).await;
         made.push(conversation);
+        next_millisecond().await;
     }
     // Speaking again brings a conversation to the top.
     api.say("bob", &made[0], "again").await;
@@ -164,7 +174,12 @@ async fn the_list_is_paged_newest_first_with_counts() {
     let stranger = api.get("eve", "/api/conversations").send().await;
     let list = stranger.expect(StatusCode::OK);
     assert_eq!(list, json!({"conversations": [], "nextCursor": null}));
-    for query in ["cursor=nonsense", "limit=many", "limit=-1", "limit=1&limit=2"] {
+    for query in [
+        "cursor=nonsense",
+        "limit=many",
+        "limit=-1",
+        "limit=1&limit=2",
+    ] {
         let path = format!("/api/conversations?{query}");
         api.get("bob", &path).send().await.refused(422, "invalid");
     }
@@ -207,7 +222,9 @@ async fn members_read_and_admins_change() {
         };
     }
     let add = format!("{path}/participants");
-    let answer = api.post("bob", &add).json(json!({"participantIds": ["carol"]}));
+    let answer = api
+        .post("bob", &add)
+        .json(json!({"participantIds": ["carol"]}));
     answer.await.refused(403, "forbidden");
     let answer = api.by("bob", Method::DELETE, &path).send().await;
     answer.refused(403, "forbidden");
@@ -267,7 +284,11 @@ async fn the_removed_are_out_of_everything() {
     assert!(api.sockets.take().is_empty());
 
     // Leaving, and the role that passes on.
-    let answer = api.by("alice", Method::DELETE, &format!("{path}/participants/alice"));
+    let answer = api.by(
+        "alice",
+        Method::DELETE,
+        &format!("{path}/participants/alice"),
+    );
     answer.send().await.expect(StatusCode::NO_CONTENT);
     let shown = api.get("carol", &path).send().await.expect(StatusCode::OK);
     assert_eq!(names(&shown["conversation"]), ["carol"]);
@@ -292,7 +313,11 @@ async fn a_direct_conversation_cannot_change() {
         .await
         .refused(409, "conflict");
     for user in ["alice", "bob"] {
-        let answer = api.by("alice", Method::DELETE, &format!("{path}/participants/{user}"));
+        let answer = api.by(
+            "alice",
+            Method::DELETE,
+            &format!("{path}/participants/{user}"),
+        );
         answer.send().await.refused(409, "conflict");
     }
     let answer = api.by("bob", Method::DELETE, &path).send().await;

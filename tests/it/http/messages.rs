@@ -8,7 +8,10 @@ use super::Api;
 
 fn seqs(page: &Value) -> Vec<u64> {
     let messages = page["messages"].as_array().unwrap();
-    messages.iter().map(|m| m["seq"].as_u64().unwrap()).collect()
+    messages
+        .iter()
+        .map(|m| m["seq"].as_u64().unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -67,11 +70,23 @@ async fn what_is_no_message_is_refused() {
         (json!({"content": long}), 413, "too_large"),
         (json!({"content": "a\u{0}b"}), 422, "invalid"),
         (json!({"content": "a", "type": ""}), 422, "invalid"),
-        (json!({"content": "a", "type": "x".repeat(33)}), 422, "invalid"),
-        (json!({"content": "a", "clientId": "x".repeat(129)}), 422, "invalid"),
+        (
+            json!({"content": "a", "type": "x".repeat(33)}),
+            422,
+            "invalid",
+        ),
+        (
+            json!({"content": "a", "clientId": "x".repeat(129)}),
+            422,
+            "invalid",
+        ),
         (json!({"content": "a", "metadata": [1]}), 422, "invalid"),
         (json!({"content": "a", "metadata": "x"}), 422, "invalid"),
-        (json!({"content": "a", "conversationId": ""}), 422, "invalid"),
+        (
+            json!({"content": "a", "conversationId": ""}),
+            422,
+            "invalid",
+        ),
     ] {
         let mut body = json!({"conversationId": group});
         for (key, value) in fields.as_object().unwrap() {
@@ -144,7 +159,10 @@ async fn reading_moves_the_cursor_and_tells() {
     assert!(matches!(&api.sockets.take()[..], [Event::MessageRead(r)] if r.seq == 1));
 
     let ids = [&messages[1]["id"], &messages[0]["id"]];
-    let answer = api.post("bob", &read).json(json!({"messageIds": ids})).await;
+    let answer = api
+        .post("bob", &read)
+        .json(json!({"messageIds": ids}))
+        .await;
     answer.expect(StatusCode::NO_CONTENT);
     assert_eq!(state().await, (2, 2, 1));
 
@@ -160,6 +178,9 @@ async fn reading_moves_the_cursor_and_tells() {
     let answer = api.post("bob", &read).json(unknown).await;
     answer.refused(404, "not_found");
     let many: Vec<_> = (0..201).map(|n| n.to_string()).collect();
-    let answer = api.post("bob", &read).json(json!({"messageIds": many})).await;
+    let answer = api
+        .post("bob", &read)
+        .json(json!({"messageIds": many}))
+        .await;
     answer.refused(413, "too_large");
 }

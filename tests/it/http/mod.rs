@@ -21,6 +21,7 @@ use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use porchlight::{
     auth::Authenticator,
+    bus::MemoryBus,
     chat::{
         Bus, Chat, Clock, DeviceId, Envelope, Event, Local, Parts, Presence, Profile, Rules, Store,
         SystemClock, UserId,
@@ -28,6 +29,7 @@ use porchlight::{
     config::{Config, Sources, load},
     http::{ApiState, ClientAddr, Stats, api},
     limits::Limits,
+    presence::MemoryPresence,
 };
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -100,6 +102,11 @@ impl Api {
 
     /// With further environment variables.
     async fn with(variables: &[(&str, &str)]) -> Self {
+        Self::on(variables, Arc::new(MemoryPresence::default())).await
+    }
+
+    /// With further environment variables and whoever knows who is connected.
+    async fn on(variables: &[(&str, &str)], presence: Arc<dyn Presence>) -> Self {
         let mut environment = vec![
             ("JWT_SECRET", SECRET),
             ("PORCHLIGHT_AUTH_API_KEYS", API_KEY),
@@ -113,13 +120,13 @@ impl Api {
             .unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let sockets = Arc::new(Recorder::default());
-        let bus: Arc<dyn Bus> = bus();
+        let bus: Arc<dyn Bus> = Arc::new(MemoryBus);
         let tasks = TaskTracker::new();
         let chat = Chat::new(Parts {
             store: store.clone(),
             bus: bus.clone(),
             local: sockets.clone(),
-            presence: presence(),
+            presence,
             clock: clock.clone(),
             rules: rules(&config),
             tasks: tasks.clone(),
@@ -128,7 +135,7 @@ impl Api {
         let state = ApiState {
             chat: chat.clone(),
             auth: auth.clone(),
-            limits: limits(&config),
+            limits: Arc::new(Limits::new(&config.limits)),
             stats: Arc::new(Figures),
             tasks: tasks.clone(),
         };

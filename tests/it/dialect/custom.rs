@@ -1,0 +1,279 @@
+//! Dialects of one's own: what the standard one does not need.
+
+use std::sync::Arc;
+
+use porchlight::{
+    chat::{
+        ChatError, Command, Event, Hearer, Message, PresenceChange, PresenceInfo, Reply, Sent,
+        Status, UserId,
+    },
+    dialect::{Dialects, Hello, check_file},
+};
+
+use super::{
+    NOW, check_array, created, custom, decoded, heard, joined, json, load, message, outcome,
+    outcomes, profile, receipt, standard,
+};
+
+const THREADS: &str = include_str!("fixtures/threads.toml");
+const DIRECT: &str = include_str!("fixtures/direct.toml");
+
+#[test]
+fn arguments_bind_by_position_name_and_default() {
+    let shown = outcomes(
+        &custom("threads", THREADS),
+        &[
+            r#"["send_message","thread-1","hello","image"]"#,
+            r#"["send_message","thread-1","hello"]"#,
+            r#"["send_message",{"messageId":"thread-1","message":"hello"}]"#,
+            r#"["send_message",{"messageId":"t","message":"hi","senderId":"ann","attachments":["a.png"],"replyTo":"m-1"}]"#,
+            r#"["send_message",{"messageId":"t","message":"hi","attachments":null,"replyTo":"m-1"}]"#,
+            r#"["send_message",{"messageId":"t","message":"hi","attachments":["\ud800"]}]"#,
+            r#"["send_message",{"messageId":"t","message":"exactly twenty chars"}]"#,
+            r#"["send_message",{"messageId":"t","message":"not exactly 20 chars."}]"#,
+            r#"["send_message","t","not exactly 20 chars."]"#,
+            r#"["send_message","t"]"#,
+            r#"["send_message",{"messageId":"t"}]"#,
+            r#"["mark_message_read",{"messageId":"t","threadMessageId":null}]"#,
+            r#"["mark_message_read",{"messageId":"t","threadMessageId":"m-1"}]"#,
+            r#"["mark_message_read","t",null]"#,
+            r#"["mark_message_read","t","m-1"]"#,
+            r#"["join_message_thread",{"threadId":"t","username":"Ann"}]"#,
+            r#"["set_status","dnd"]"#,
+            r#"["set_status","away"]"#,
+            r#"["set_status","sleepy"]"#,
+            r#"["logout"]"#,
+            r#"["typing",{"messageId":"t"}]"#,
+            r#"["typing",{"messageId":"t","isTyping":false,"userId":"ann","data":{"userId":"ann"}}]"#,
+            r#"["typing",{"messageId":"t","isTyping":"no"}]"#,
+            r#"["typing",{"messageId":"t","userId":"ann","data":{"userId":"bob"}}]"#,
+        ],
+    );
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn words_by_role_condition_and_reply() {
+    let dialect = custom("threads", THREADS);
+    let image = Message {
+        kind: "image".into(),
+        metadata: Some(json(r#"{"attachments":["a.png"],"reply":{"to":"m-1"}}"#)),
+        ..message(1, "look")
+    };
+    let bare = Message {
+        kind: "file".into(),
+        metadata: Some(json(r#"{"attachments":null,"reply":7}"#)),
+        ..message(1, "look")
+    };
+    let status = |status, change| Event::Presence {
+        info: PresenceInfo {
+            user: UserId::new("ann").unwrap(),
+            online: true,
+            status,
+            last_seen: None,
+        },
+        change,
+        at: NOW,
+        audience: Arc::from([]),
+    };
+    let mut shown = String::new();
+    for event in [
+        created(message(1, "hello")),
+        created(image),
+        created(bare),
+        status(Status::Online, PresenceChange::Online),
+        status(Status::Busy, PresenceChange::Status),
+        status(Status::Idle, PresenceChange::Status),
+    ] {
+        shown.push_str(&heard(&dialect, &event));
+    }
+    let rule = |packet: &str| dialect.decode(packet).unwrap().rule;
+    let send = rule(r#"["send_message","t","hi"]"#);
+    let join = rule(r#"["join_message_thread","t"]"#);
+    let sent = |duplicate| {
+        Reply::Sent(Sent {
+            message: Arc::new(message(1, "hello")),
+            duplicate,
+        })
+    };
+    let joined = Reply::Joined(Box::new(joined()));
+    let error = ChatError::forbidden("not yours");
+    let mut replies = vec![dialect.ack(send, &sent(false)), dialect.ack(join, &joined)];
+    replies.extend(dialect.answer(send, &sent(false)));
+    replies.extend(dialect.answer(send, &sent(true)));
+    replies.extend(dialect.answer(join, &joined));
+    replies.push(dialect.ack_error(Some(send), &error));
+    replies.extend(dialect.error(Some(send), &error));
+    replies.extend(dialect.error(Some(join), &error));
+    replies.extend(dialect.error(None, &error));
+    replies.extend(dialect.greet(&Hello {
+        profile: &profile("ann", "Ann"),
+        device: "sid",
+        now: NOW,
+    }));
+    for reply in replies {
+        check_array(&reply);
+        shown.push_str(&format!("{reply}\n"));
+    }
+    insta::assert_snapshot!(shown);
+    insta::assert_snapshot!("threads_table", dialect.describe());
+}
+
+#[test]
+fn the_handshake_finds_other_names_and_claims() {
+    let dialect = custom("threads", THREADS);
+    let told = dialect
+        .introduction(r#"{"accessToken":"t","userId":"ann"}"#)
+        .unwrap();
+    assert_eq!(told.token.as_deref(), Some("t"));
+    assert_eq!(told.claimed, Some(UserId::new("ann").unwrap()));
+    assert!(dialect.introduction(r#"{"userId":["ann"]}"#).is_err());
+}
+
+/// The object travels as it was sent, with the truth in place of what a sender could forge.
+#[test]
+fn an_object_passes_through() {
+    let dialect = custom("direct", DIRECT);
+    let relayed = |packet: &str| {
+        let Command::Send(send) = decoded(&dialect, packet) else {
+            panic!("not a send")
+        };
+        let event = created(Message {
+            content: send.content,
+            metadata: send.metadata,
+            ..message(1, "")
+        });
+        dialect.encode(&event, Hearer::Other).remove(0)
+    };
+    assert_eq!(
+        relayed(
+            r#"["sendMessage",{"receiverId":"bob","data":{"text":"twelve chars","senderId":"ann","chatId":"x","timestamp":"T","messageId":"k","metadata":{"read":true},"x":[1]}}]"#
+        ),
+        r#"["getMessage",{"timestamp":"T","messageId":"k","metadata":{"read":true},"x":[1],"text":"twelve cha","senderId":"ann","chatId":"conv-1","type":"text"}]"#
+    );
+    assert_eq!(
+        relayed(
+            r#"["sendMessage",{"data":{"id":"k","text":"hi","userId":"ann","chatId":"x","createdAt":5,"te\u0078tual":1,"metadata":null}}]"#
+        ),
+        r#"["getMessage",{"id":"k","createdAt":5,"textual":1,"text":"hi","senderId":"ann","chatId":"conv-1","messageId":"m-1","timestamp":"2026-01-02T03:04:05.678Z","type":"text","metadata":{"read":false,"delivered":true},"userId":"ann"}]"#
+    );
+    // The text is cut, not counted twice, and what is left over is bounded.
+    let long = |extra: usize| {
+        let (text, x) = ("é".repeat(20_000), "x".repeat(extra));
+        format!(r#"["sendMessage",{{"data":{{"text":"{text}","chatId":"c","x":"{x}"}}}}]"#)
+    };
+    match decoded(&dialect, &long(16_000)) {
+        Command::Send(send) => {
+            assert_eq!(&*send.content, "é".repeat(10));
+            assert_eq!(send.metadata.unwrap().get().len(), 16_008);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        outcome(&dialect, &long(17_000)),
+        "refused sendMessage: too_large: data: at most 16384 bytes"
+    );
+    match decoded(
+        &dialect,
+        r#"["sendMessage",{"data":{"text":"t","chatId":"c"}}]"#,
+    ) {
+        Command::Send(send) => assert!(send.metadata.is_none()),
+        other => panic!("{other:?}"),
+    }
+    // Sent in another dialect.
+    let foreign = dialect.encode(&created(message(1, "hi")), Hearer::Other);
+    assert_eq!(
+        foreign,
+        [
+            r#"["getMessage",{"text":"hi","senderId":"ann","chatId":"conv-1","messageId":"m-1","timestamp":"2026-01-02T03:04:05.678Z","type":"text","metadata":{"read":false,"delivered":true}}]"#
+        ]
+    );
+    assert_eq!(
+        outcome(
+            &dialect,
+            r#"["sendMessage",{"data":{"text":"hi","senderId":"ann","userId":"bob","chatId":"c"}}]"#
+        ),
+        "refused sendMessage: forbidden: the payload names two users"
+    );
+}
+
+/// Histories as answers, attachments, errors of one event only, an event that holds itself twice.
+#[test]
+fn other_vocabularies_need_no_code() {
+    let platform = custom("platform", include_str!("fixtures/platform.toml"));
+    let inkspot = custom("inkspot", include_str!("fixtures/inkspot.toml"));
+    let mut shown = outcomes(
+        &inkspot,
+        &[
+            r#"["send-message",{"content":"","messageType":"image","conversationId":"c","senderId":"ann","attachments":["/a.png"]}]"#,
+            r#"["send-message",{"content":"hi","messageType":"text","conversationId":"c","tempId":"k"}]"#,
+            r#"["typing-start",{"conversationId":"c","userId":"ann","isTyping":true,"userName":"Ann"}]"#,
+            r#"["mark-message-read","m-1"]"#,
+            r#"["mark-message-read","m-1","c"]"#,
+            r#"["mark-message-read",{"messageId":"m-1","conversationId":"c"}]"#,
+            r#"["join-conversation",{"conversationId":"c","userId":"ann"}]"#,
+        ],
+    );
+    let with_file = created(Message {
+        metadata: Some(json(r#"{"attachments":["/a.png"]}"#)),
+        ..message(1, "look")
+    });
+    let read = Event::MessageRead(receipt());
+    for dialect in [&platform, &inkspot] {
+        for event in [&with_file, &created(message(2, "hi")), &read] {
+            shown.push_str(&heard(dialect, event));
+        }
+    }
+    let join = platform.decode(r#"["conversation:join","c"]"#).unwrap();
+    let send = inkspot
+        .decode(r#"["send-message",{"conversationId":"c","content":"x"}]"#)
+        .unwrap();
+    let sent = Reply::Sent(Sent {
+        message: Arc::new(message(3, "x")),
+        duplicate: false,
+    });
+    let mut replies = platform.answer(join.rule, &Reply::Joined(Box::new(joined())));
+    replies.extend(inkspot.answer(send.rule, &sent));
+    let error = ChatError::forbidden("not yours");
+    replies.extend(inkspot.error(Some(send.rule), &error));
+    for reply in replies {
+        check_array(&reply);
+        shown.push_str(&format!("{reply}\n"));
+    }
+    insta::assert_snapshot!(shown);
+    assert_eq!(inkspot.error(None, &error), None);
+}
+
+#[test]
+fn a_folder_adds_and_replaces() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("threads.toml", THREADS);
+    write("standard.toml", DIRECT);
+    write("notes.txt", "not a dialect");
+    let set = load(dir.path());
+    assert_eq!(set.names().collect::<Vec<_>>(), ["standard", "threads"]);
+    for (place, dialect) in set.iter().enumerate() {
+        assert_eq!(dialect.index(), place);
+        assert_eq!(set.get(dialect.name()).unwrap().index(), place);
+    }
+    let replaced = set.get("standard").unwrap();
+    assert!(replaced.decode(r#"["conversation:join","c"]"#).is_err());
+    assert!(standard().decode(r#"["conversation:join","c"]"#).is_ok());
+    assert!(set.get("nobody").is_none());
+
+    assert_eq!(check_file(&dir.path().join("threads.toml")), Ok(()));
+    write("broken.toml", "[ack]\nok = true\n");
+    write("Wrong Name.toml", THREADS);
+    let errors = Dialects::load(Some(dir.path())).err().unwrap();
+    let shown: Vec<_> = errors.iter().map(|e| e.message.as_str()).collect();
+    assert_eq!(
+        shown,
+        [
+            "a dialect's file is named by 1 to 32 characters from a-z 0-9 - _",
+            "needs `ack_error`"
+        ]
+    );
+    assert!(check_file(&dir.path().join("absent.toml")).is_err());
+    assert!(Dialects::load(Some(&dir.path().join("absent"))).is_err());
+}

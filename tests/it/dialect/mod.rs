@@ -1,0 +1,194 @@
+//! Dialects: the standard vocabulary in both directions, what a file can say, what it is told when
+//! it is wrong, and how fast it all is.
+
+mod bad_files;
+mod custom;
+mod hostile;
+mod speed;
+mod standard_in;
+mod standard_out;
+
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use porchlight::{
+    chat::{
+        Command, Conversation, ConversationId, Event, Hearer, Joined, Message, MessageId, Millis,
+        Participant, Profile, Receipt, Role, UserId,
+    },
+    dialect::{Dialect, Dialects, Inbound, Refused},
+};
+use serde_json::value::RawValue;
+
+/// 2026-01-02T03:04:05.678Z
+const NOW: Millis = Millis(1_767_323_045_678);
+
+fn standard() -> Arc<Dialect> {
+    static BUILT_IN: LazyLock<Dialects> = LazyLock::new(|| Dialects::load(None).unwrap());
+    BUILT_IN.get("standard").unwrap()
+}
+
+/// A dialect of this text, in a folder of its own.
+fn custom(name: &str, text: &str) -> Arc<Dialect> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(format!("{name}.toml")), text).unwrap();
+    load(dir.path()).get(name).unwrap()
+}
+
+fn load(dir: &Path) -> Dialects {
+    Dialects::load(Some(dir)).unwrap_or_else(|errors| {
+        panic!(
+            "{}",
+            errors.iter().map(|e| format!("{e}\n")).collect::<String>()
+        )
+    })
+}
+
+fn profile(id: &str, name: &str) -> Profile {
+    Profile {
+        id: UserId::new(id).unwrap(),
+        name: name.into(),
+        email: Some(format!("{id}@example.org").into()),
+        avatar: None,
+    }
+}
+
+fn message(seq: u64, content: &str) -> Message {
+    Message {
+        id: MessageId::new(&format!("m-{seq}")).unwrap(),
+        conversation: conversation_id(),
+        seq,
+        sender: profile("ann", "Ann \"A\" Lee"),
+        client_id: None,
+        kind: "text".into(),
+        content: content.into(),
+        metadata: None,
+        created_at: NOW,
+    }
+}
+
+fn json(text: &str) -> Arc<RawValue> {
+    Arc::from(RawValue::from_string(text.to_owned()).unwrap())
+}
+
+fn conversation_id() -> ConversationId {
+    ConversationId::new("conv-1").unwrap()
+}
+
+fn created(message: Message) -> Event {
+    Event::MessageCreated {
+        message: Arc::new(message),
+        participants: Arc::from([]),
+    }
+}
+
+fn conversation() -> Conversation {
+    let participant = |id: &str, name: &str, role| Participant {
+        profile: profile(id, name),
+        role,
+        joined_at: NOW,
+        read_seq: 2,
+        read_at: Some(NOW),
+        delivered_seq: 3,
+        last_seen: None,
+    };
+    Conversation {
+        id: conversation_id(),
+        title: Some("Flat 4".into()),
+        is_group: true,
+        last_seq: 3,
+        created_at: NOW,
+        updated_at: NOW.plus(1),
+        participants: vec![
+            participant("ann", "Ann", Role::Admin),
+            participant("bob", "Bob", Role::Member),
+        ],
+    }
+}
+
+fn joined() -> Joined {
+    Joined {
+        conversation: conversation(),
+        messages: vec![
+            Arc::new(message(2, "two")),
+            Arc::new(Message {
+                client_id: Some("key-3".into()),
+                metadata: Some(json(r#"{"a":[1, 2]}"#)),
+                ..message(3, "three")
+            }),
+        ],
+        last_seq: 3,
+        has_more: true,
+    }
+}
+
+fn receipt() -> Arc<Receipt> {
+    Arc::new(Receipt {
+        conversation: conversation_id(),
+        message: MessageId::new("m-3").unwrap(),
+        seq: 3,
+        sender: UserId::new("ann").unwrap(),
+        by: profile("bob", "Bob"),
+        at: NOW,
+    })
+}
+
+/// What each role hears, one line each; every line is checked to be a JSON array.
+fn heard(dialect: &Dialect, event: &Event) -> String {
+    let mut text = String::new();
+    for hearer in Hearer::ALL {
+        for packet in dialect.encode(event, hearer) {
+            check_array(&packet);
+            text.push_str(&format!("{hearer:?}: {packet}\n"));
+        }
+    }
+    text
+}
+
+fn check_array(text: &str) {
+    let value: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert!(value.is_array(), "{text}");
+    assert_eq!(text, text.trim());
+}
+
+/// The outcome of decoding, in one line.
+fn outcome(dialect: &Dialect, packet: &str) -> String {
+    match dialect.decode(packet) {
+        Ok(Inbound {
+            command, claimed, ..
+        }) => {
+            let claimed = claimed.map(|u| format!(" claimed by {u}"));
+            format!("{command:?}{}", claimed.unwrap_or_default())
+        }
+        Err(Refused {
+            error,
+            unknown_event,
+            rule,
+        }) => {
+            let unknown = if unknown_event {
+                " (unknown event)"
+            } else {
+                ""
+            };
+            let rule = rule.map_or("", |rule| dialect.event_name(rule));
+            format!("refused {rule}{unknown}: {error}")
+        }
+    }
+}
+
+/// Packets with their outcomes, for a snapshot.
+fn outcomes(dialect: &Dialect, packets: &[&str]) -> String {
+    packets
+        .iter()
+        .map(|packet| format!("{packet}\n    {}\n", outcome(dialect, packet)))
+        .collect()
+}
+
+fn decoded(dialect: &Dialect, packet: &str) -> Command {
+    dialect
+        .decode(packet)
+        .unwrap_or_else(|e| panic!("{packet}: {}", e.error))
+        .command
+}
