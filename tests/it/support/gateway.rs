@@ -57,25 +57,6 @@ impl Gateway {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Where operators look.
-    pub fn ops_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ops_port)
-    }
-
-    /// A token of that user, made by the binary itself.
-    pub fn token(&self, user: &str) -> String {
-        let output = self
-            .command(BINARY)
-            .args(["token", "--user", user])
-            .output()
-            .expect("the binary runs");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout)
-            .expect("UTF-8")
-            .trim()
-            .to_owned()
-    }
-
     /// SIGKILL: nothing is said good-bye to.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -153,7 +134,8 @@ impl Gateway {
         let mut output = String::new();
         let fail = |what: &str, output: &str, gateway: &Self| -> ! {
             let log = gateway.log();
-            let tail = &log[log.floor_char_boundary(log.len().saturating_sub(6000))..];
+            let lines: Vec<_> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(60)..].join("\n");
             panic!("{name} {what}\n--- script\n{output}\n--- gateway\n{tail}");
         };
         loop {
