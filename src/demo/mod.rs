@@ -12,14 +12,14 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{State, rejection::JsonRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
 
 use self::asset::{Asset, CSS, HTML, JS, SVG};
-use crate::chat::{ChatError, ErrorCode};
+use crate::{chat::ChatError, http::Problem};
 
 /// The page may load what this listener serves and talk to it, and nothing else; no text can
 /// become markup or script.
@@ -112,11 +112,8 @@ async fn session(
     body: Result<Json<SignIn>, JsonRejection>,
 ) -> Response {
     match sign_in(&settings, body) {
-        Ok(session) => {
-            let no_store = [(header::CACHE_CONTROL, "no-store")];
-            (no_store, Json(session)).into_response()
-        }
-        Err(error) => refusal(&error),
+        Ok(session) => ([(header::CACHE_CONTROL, "no-store")], Json(session)).into_response(),
+        Err(error) => Problem::from(error).into_response(),
     }
 }
 
@@ -138,27 +135,4 @@ fn sign_in(
         peer: person(peer),
         socket_path: settings.socket_path.clone(),
     })
-}
-
-/// The refusal as RFC 9457 has it. Its cause is for the log.
-fn refusal(error: &ChatError) -> Response {
-    if let Some(cause) = error.cause() {
-        tracing::error!(code = %error.code, id = error.id.as_deref(), cause, "demo sign-in failed");
-    }
-    let status =
-        StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = Problem {
-        status: status.as_u16(),
-        code: error.code,
-        detail: &error.message,
-    };
-    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, kind, Json(body)).into_response()
-}
-
-#[derive(Serialize)]
-struct Problem<'a> {
-    status: u16,
-    code: ErrorCode,
-    detail: &'a str,
 }

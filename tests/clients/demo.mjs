@@ -89,6 +89,7 @@ const session = async (user) => {
 let alice;
 let path;
 let desk;
+let phone;
 
 await check('only the two people of the demo are signed in, and only by JSON', async () => {
   alice = await session('alice');
@@ -278,7 +279,7 @@ await check('a long history comes page by page and stays where it is', async () 
 
 await check('on a phone there is one side at a time, with the other one’s unread count', async () => {
   await desk.close();
-  const phone = await open({
+  phone = await open({
     viewport: { width: 390, height: 844 },
     colorScheme: 'dark',
     isMobile: true,
@@ -309,6 +310,19 @@ await check('on a phone there is one side at a time, with the other one’s unre
   }));
   assert.ok(wide <= 390, `no wider than the screen: ${wide}`);
   assert.deepEqual(small, [], 'large enough for a thumb');
+});
+
+await check('a deleted conversation gives way to a new one', async () => {
+  const before = path;
+  await rest(alice.token, 'DELETE', path.replace('/messages', ''));
+  await waitFor(async () => {
+    const { conversation } = await rest(alice.token, 'POST', '/api/conversations', { otherUserId: 'bob' });
+    path = `/api/conversations/${conversation.id}/messages`;
+    return path !== before;
+  }, 'another conversation');
+  await Promise.all(['alice', 'bob'].map((who) => side(phone, who).locator('.empty:not([hidden])').waitFor({ state: 'attached' })));
+  await say(phone, 'alice', 'A clean page.');
+  await ticks(phone, 'alice', 'A clean page.', 'delivered');
 });
 
 await check('nothing went wrong in the pages', () => assert.deepEqual(wrong, []));

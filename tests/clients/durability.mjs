@@ -125,6 +125,7 @@ class Talker {
         const first = this.acks.get(message.clientId);
         if (first && (first.id !== id || first.seq !== seq)) stats.differentAcks.push(message.clientId);
         this.acks.set(message.clientId, { id, seq });
+        this.#keep(ack.message); // the connection that sent it hears nothing else of it
         return;
       }
       if (ack?.error?.code === 'rate_limited') {
@@ -219,10 +220,12 @@ for (const { id, members } of rooms) {
       if (bySeq.get(seq) !== messageId) lost.push(`${clientId} seq ${seq}`);
     }
   }
+  const all = () => mine.every((t) => t.complete >= history.length);
+  if (unseen.length === 0) await waitFor(all, 'the last messages').catch(() => {});
   for (const talker of mine) {
-    await waitFor(() => talker.complete >= history.length, '', 15_000).catch(() =>
-      unseen.push(`${talker.someone.id} has ${talker.complete} of ${history.length}`),
-    );
+    if (talker.complete < history.length) {
+      unseen.push(`${talker.someone.id} has ${talker.complete} of ${history.length}`);
+    }
     for (const [seq, messageId] of talker.messages) {
       if (bySeq.get(seq) !== messageId) unseen.push(`${talker.someone.id}: another message at ${seq}`);
     }

@@ -5,6 +5,8 @@
 //   PORCHLIGHT_URL     where the gateway listens, such as http://127.0.0.1:4000
 //   PORCHLIGHT_TOKENS  a JSON object of tokens by user id, where somebody else made them
 //   PORCHLIGHT_BIN     the gateway's binary, which makes tokens otherwise (`porchlight token`)
+//   PORCHLIGHT_PATIENCE_MS  how long to wait for what must happen
+// The rest of the environment, and the working directory, should be the gateway's own.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -40,12 +42,16 @@ export async function waitFor(condition, what, ms = PATIENCE) {
 const tokens = JSON.parse(process.env.PORCHLIGHT_TOKENS ?? '{}');
 const exec = promisify(execFile);
 
+/** The gateway's own environment: it refuses PORCHLIGHT_ names that it does not know. */
+const SCRIPTS_OWN = /^PORCHLIGHT_(URL|BIN|TOKENS|PATIENCE_MS)$/;
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !SCRIPTS_OWN.test(name)));
+
 /** A token of that user. */
 export async function token(user, name) {
   if (tokens[user]) return tokens[user];
   const binary = process.env.PORCHLIGHT_BIN;
   assert.ok(binary, `no token for ${user}: set PORCHLIGHT_TOKENS or PORCHLIGHT_BIN`);
-  const { stdout } = await exec(binary, ['token', '--user', user, '--name', name ?? user]);
+  const { stdout } = await exec(binary, ['token', '--user', user, '--name', name ?? user], { env });
   const text = stdout.trim();
   assert.match(text, /^[\w-]+\.[\w-]+\.[\w-]+$/, '`porchlight token` prints the token alone');
   return text;

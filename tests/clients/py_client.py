@@ -20,6 +20,10 @@ GATEWAY = os.environ["PORCHLIGHT_URL"]
 PATIENCE = 15
 RUN = secrets.token_hex(3)
 
+# The gateway's own environment: it refuses PORCHLIGHT_ names that it does not know.
+SCRIPTS_OWN = ("PORCHLIGHT_URL", "PORCHLIGHT_BIN")
+ENV = {name: value for name, value in os.environ.items() if name not in SCRIPTS_OWN}
+
 
 class Person:
     """A user with a token and one socket."""
@@ -28,7 +32,7 @@ class Person:
         self.id = f"{name}-{RUN}"
         command = [os.environ["PORCHLIGHT_BIN"], "token", "--user", self.id, "--name", name]
         self.token = subprocess.run(
-            command, check=True, capture_output=True, text=True
+            command, check=True, capture_output=True, text=True, env=ENV
         ).stdout.strip()
         self.heard = queue.Queue()
         self.socket = socketio.Client(reconnection_delay=0.05, reconnection_delay_max=0.2)

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::support::gateway::{Gateway, clients};
+use crate::support::{
+    self,
+    gateway::{Gateway, clients},
+};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -22,90 +25,113 @@ const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_ADDRESS", "10000"),
 ];
 
-/// Runs a script on a gateway of its own: with SQLite in its folder unless `settings` name
-/// another database.
-fn node(script: &str, args: &[&str], settings: &[(&str, &str)]) {
-    let path = clients().join(script);
-    let path = path.to_str().expect("UTF-8");
-    let mut gateway = Gateway::start(settings);
-    let args = [&[path], args].concat();
-    gateway.script("node", &args, &[], LIMIT, |_, _| {});
+/// Where a gateway keeps its messages.
+#[derive(Clone, Copy)]
+enum Database {
+    /// A file in the gateway's folder.
+    Sqlite,
+    /// A database of its own on the server that tests share.
+    Postgres,
 }
 
-fn python(script: &str, settings: &[(&str, &str)]) {
-    let folder = clients();
-    let path = folder.join(script);
-    let mut gateway = Gateway::start(settings);
-    let args = [path.to_str().expect("UTF-8")];
-    gateway.script(
-        folder.join(".venv/bin/python"),
-        &args,
-        &[],
-        LIMIT,
-        |_, _| {},
-    );
-}
-
-/// Kills the gateway in mid-talk each time that many per cent are acknowledged.
-fn durability(strikes: &[u64], settings: &[(&str, &str)]) {
-    let path = clients().join("durability.mjs");
-    let args = [
-        path.to_str().expect("UTF-8"),
-        "--senders=40",
-        "--conversations=10",
-        "--messages=4000",
-    ];
-    let mut gateway = Gateway::start(&[NO_LIMITS, settings].concat());
-    let mut left = strikes;
-    gateway.script("node", &args, &[], LIMIT, |line, gateway| {
-        let progress = line.strip_prefix("progress ").and_then(|rest| {
-            let (acked, total) = rest.split_once(' ')?;
-            Some(acked.parse::<u64>().ok()? * 100 / total.parse::<u64>().ok()?)
-        });
-        if let (Some(now), [strike, rest @ ..]) = (progress, left)
-            && now >= *strike
-        {
-            assert!(
-                now < 100,
-                "the talk was over before it could be interrupted"
-            );
-            left = rest;
-            gateway.restart();
+impl Database {
+    fn gateway(self, settings: &[(&str, &str)]) -> Gateway {
+        match self {
+            Self::Sqlite => Gateway::start(settings),
+            Self::Postgres => {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime");
+                let url = runtime.block_on(support::postgres::database()).url;
+                Gateway::start(&[settings, &[("DATABASE_URL", &url)]].concat())
+            }
         }
-    });
-    assert!(left.is_empty(), "strikes left: {left:?}");
+    }
+
+    fn node(self, script: &str, args: &[&str], settings: &[(&str, &str)]) {
+        let path = clients().join(script);
+        let args = [&[path.to_str().expect("UTF-8")], args].concat();
+        self.gateway(settings)
+            .script("node", &args, &[], LIMIT, |_, _| {});
+    }
+
+    fn python(self, script: &str) {
+        let path = clients().join(script);
+        let python = clients().join(".venv/bin/python");
+        let args = [path.to_str().expect("UTF-8")];
+        self.gateway(&[])
+            .script(python, &args, &[], LIMIT, |_, _| {});
+    }
+
+    /// Kills the gateway in mid-talk each time that many per cent are acknowledged.
+    fn durability(self, strikes: &[u64]) {
+        let path = clients().join("durability.mjs");
+        let args = [
+            path.to_str().expect("UTF-8"),
+            "--senders=40",
+            "--conversations=10",
+            "--messages=4000",
+        ];
+        let mut gateway = self.gateway(NO_LIMITS);
+        let mut left = strikes;
+        gateway.script("node", &args, &[], LIMIT, |line, gateway| {
+            let progress = line.strip_prefix("progress ").and_then(|rest| {
+                let (acked, total) = rest.split_once(' ')?;
+                Some(acked.parse::<u64>().ok()? * 100 / total.parse::<u64>().ok()?)
+            });
+            if let (Some(now), [strike, rest @ ..]) = (progress, left)
+                && now >= *strike
+            {
+                assert!(
+                    now < 100,
+                    "the talk was over before it could be interrupted"
+                );
+                left = rest;
+                gateway.restart();
+            }
+        });
+        assert!(left.is_empty(), "strikes left: {left:?}");
+    }
 }
 
-mod sqlite {
-    use super::*;
+macro_rules! clients_on {
+    ($module:ident, $database:expr) => {
+        mod $module {
+            use super::{Database, GRACE};
 
-    #[test]
-    fn standard_over_websocket() {
-        node("standard.mjs", &["websocket"], &[GRACE]);
-    }
+            #[test]
+            fn standard_over_websocket() {
+                $database.node("standard.mjs", &["websocket"], &[GRACE]);
+            }
 
-    #[test]
-    fn standard_over_polling() {
-        node("standard.mjs", &["polling"], &[GRACE]);
-    }
+            #[test]
+            fn standard_over_polling() {
+                $database.node("standard.mjs", &["polling"], &[GRACE]);
+            }
 
-    #[test]
-    fn standard_with_upgrade() {
-        node("standard.mjs", &["upgrade"], &[GRACE]);
-    }
+            #[test]
+            fn standard_with_upgrade() {
+                $database.node("standard.mjs", &["upgrade"], &[GRACE]);
+            }
 
-    #[test]
-    fn version_3_of_the_client() {
-        node("v3.mjs", &[], &[]);
-    }
+            #[test]
+            fn version_3_of_the_client() {
+                $database.node("v3.mjs", &[], &[]);
+            }
 
-    #[test]
-    fn python_socketio() {
-        python("py_client.py", &[]);
-    }
+            #[test]
+            fn python_socketio() {
+                $database.python("py_client.py");
+            }
 
-    #[test]
-    fn nothing_acknowledged_is_lost_by_kill_9() {
-        durability(&[10, 35, 60, 85], &[]);
-    }
+            #[test]
+            fn nothing_acknowledged_is_lost_by_kill_9() {
+                $database.durability(&[10, 35, 60, 85]);
+            }
+        }
+    };
 }
+
+clients_on!(sqlite, Database::Sqlite);
+clients_on!(postgres, Database::Postgres);

@@ -1,13 +1,4 @@
-//! One binary with every integration test: one link, and suites can share private servers.
-
+//! x
 mod support;
-
-mod auth;
 mod clients;
-mod config;
 mod demo;
-mod dialect;
-mod edge;
-mod http;
-mod store;
-mod structure;

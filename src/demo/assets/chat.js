@@ -1,5 +1,6 @@
 // One person's side of a direct conversation: the socket, what is known, and what waits to be
-// sent. Knows no page. Fires `change` whenever something that can be seen has changed.
+// sent. Knows no page. Fires `change` whenever something that can be seen has changed, and `lost`
+// when the conversation is gone.
 //
 // The rules that every client of the gateway can follow:
 // - a message has a place, its `seq`: 1, 2, 3, ... without a gap, so a set by seq has no doubles;
@@ -102,6 +103,7 @@ export class Chat extends EventTarget {
     on('message:read', (receipt) => this.#receipt(receipt, true));
     on('typing:start', (e) => this.#fromPeer(e) && this.#peerTypes(true));
     on('typing:stop', (e) => this.#fromPeer(e) && this.#peerTypes(false));
+    on('conversation:deleted', (e) => e.conversationId === this.conversationId && this.#lost());
     on('user:online', (e) => this.#peerIs(e, { online: true, status: e.status ?? 'online', lastSeen: null }));
     on('user:offline', (e) =>
       this.#peerIs(e, { online: false, status: 'offline', lastSeen: e.lastSeen ?? new Date().toISOString() }),
@@ -117,7 +119,8 @@ export class Chat extends EventTarget {
       await this.#catchUp();
     } catch (error) {
       if (!this.socket.connected) return; // the next connect tries again
-      this.#later(error.retryAfter ?? 1000, () => this.socket.connected && this.#arrived());
+      if (['not_found', 'forbidden'].includes(error.code)) return this.#lost();
+      setTimeout(() => this.socket.connected && this.#arrived(), error.retryAfter ?? 1000);
       return;
     }
     this.state = 'online';
@@ -128,6 +131,11 @@ export class Chat extends EventTarget {
     this.#lookForPeer();
   }
 
+  /** Somebody deleted the conversation; a new one has to be opened. */
+  #lost() {
+    this.dispatchEvent(new Event('lost'));
+  }
+
   /** How the other one is now; later changes come as events. */
   async #lookForPeer() {
     const changes = this.#presenceChanges;
@@ -136,7 +144,7 @@ export class Chat extends EventTarget {
       // An event that came meanwhile is newer.
       if (changes === this.#presenceChanges) this.#peerIs(presence[0], presence[0]);
     } catch {
-      this.#later(1000, () => this.state === 'online' && this.#lookForPeer());
+      setTimeout(() => this.state === 'online' && this.#lookForPeer(), 1000);
     }
   }
 
@@ -183,15 +191,16 @@ export class Chat extends EventTarget {
 
   /** With a fresh token, for the old one may be what the gateway did not like. */
   #again(ms) {
-    this.#later(ms, async () => {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(async () => {
       if (this.state === 'paused' || this.socket.connected) return;
       try {
         await this.#signIn();
       } catch {
         return this.#again(ms);
       }
-      this.socket.connect();
-    });
+      if (this.state !== 'paused') this.socket.connect();
+    }, ms);
   }
 
   /** The person's own switch. */
@@ -328,7 +337,7 @@ export class Chat extends EventTarget {
           this.#confirmed = Math.max(this.#confirmed, seq);
         }
       } catch (error) {
-        if (error.retryAfter) this.#later(error.retryAfter, () => this.#confirm());
+        if (error.retryAfter) setTimeout(() => this.#confirm(), error.retryAfter);
       }
     }, 120);
   }
@@ -427,11 +436,6 @@ export class Chat extends EventTarget {
     });
     if (!answer.ok) throw new Error(`${method} ${path} failed (${answer.status})`);
     return answer.json();
-  }
-
-  #later(ms, what) {
-    clearTimeout(this.#retry);
-    this.#retry = setTimeout(what, ms);
   }
 
   #settle(clientId) {

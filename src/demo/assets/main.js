@@ -32,6 +32,7 @@ function refresh() {
   const awake = document.visibilityState === 'visible';
   for (const { panel, tab } of screens) {
     const shown = panel === (looked ?? screens[0].panel);
+    panel.root.role = narrow.matches ? 'tabpanel' : 'region';
     panel.root.classList.toggle('shown', shown);
     panel.root.classList.toggle('looked', panel === looked);
     tab.setAttribute('aria-selected', String(shown));
@@ -71,6 +72,7 @@ async function begin() {
     if (panel.root.isConnected) continue;
     await chat.start();
     chat.addEventListener('change', titles);
+    chat.addEventListener('lost', () => location.reload());
     stage.append(panel.root);
     panel.draw();
     titles();

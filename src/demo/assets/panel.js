@@ -204,7 +204,6 @@ export class Panel {
     this.el.empty.hidden = !loaded || wanted.length > 0;
     this.el['empty-text'].textContent = `Say hello: it shows up on ${peer.name}’s side.`;
     this.el.typing.hidden = !peerTypes;
-    this.el.typing.setAttribute('aria-hidden', 'true');
     this.#seenUpTo = messages.at(-1)?.seq ?? 0;
   }
 

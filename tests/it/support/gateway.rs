@@ -2,7 +2,7 @@
 //! clients that run against it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -18,7 +18,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_porchlight");
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
-/// A running gateway. Stops, with its folder, when dropped.
+/// A running gateway. Stops, with its folder, when dropped, and with the thread that started it.
 pub struct Gateway {
     folder: TempDir,
     port: u16,
@@ -55,25 +55,6 @@ impl Gateway {
     /// Where clients connect: `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// Where operators look.
-    pub fn ops_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ops_port)
-    }
-
-    /// A token of that user, made by the binary itself.
-    pub fn token(&self, user: &str) -> String {
-        let output = self
-            .command(BINARY)
-            .args(["token", "--user", user])
-            .output()
-            .expect("the binary runs");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout)
-            .expect("UTF-8")
-            .trim()
-            .to_owned()
     }
 
     /// SIGKILL: nothing is said good-bye to.
@@ -153,7 +134,8 @@ impl Gateway {
         let mut output = String::new();
         let fail = |what: &str, output: &str, gateway: &Self| -> ! {
             let log = gateway.log();
-            let tail = &log[log.floor_char_boundary(log.len().saturating_sub(6000))..];
+            let lines: Vec<_> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(60)..].join("\n");
             panic!("{name} {what}\n--- script\n{output}\n--- gateway\n{tail}");
         };
         loop {
@@ -187,10 +169,15 @@ impl Gateway {
             .append(true)
             .open(self.log_file())
             .expect("a log file");
-        let both: [File; 2] = [log.try_clone().expect("a log file"), log];
-        let [out, err] = both;
-        let child = self.command(BINARY).stdout(out).stderr(err).spawn();
-        self.child = Some(child.expect("the binary runs"));
+        let (out, err) = (log.try_clone().expect("a log file"), log);
+        // However this thread ends, the gateway ends with it.
+        let child = self
+            .command("setpriv")
+            .args(["--pdeathsig", "KILL", "--", BINARY])
+            .stdout(out)
+            .stderr(err)
+            .spawn();
+        self.child = Some(child.expect("setpriv (util-linux) runs"));
 
         let deadline = Instant::now() + READY_WITHIN;
         while !is_ready(self.ops_port) {
