@@ -50,6 +50,8 @@ impl Node {
         config.limits.events_burst = 100_000;
         config.limits.messages_per_second = 100_000;
         config.limits.messages_burst = 100_000;
+        config.limits.requests_per_second = 100_000;
+        config.limits.requests_burst = 100_000;
         config.limits.handshakes_per_second = 10_000;
         config.limits.handshakes_burst = 10_000;
         config.limits.connections_per_address = 10_000;
