@@ -1,4 +1,13 @@
-//! x
+//! One binary with every integration test: one link, and suites can share private servers.
+
 mod support;
+
+mod auth;
 mod clients;
+mod config;
 mod demo;
+mod dialect;
+mod edge;
+mod http;
+mod store;
+mod structure;
