@@ -238,7 +238,7 @@ pub struct Limits {
     pub events_per_second: u32,
     /// Events at once of one connection.
     pub events_burst: u32,
-    /// Refused events in a row before the connection is closed.
+    /// Refused events in a minute before the connection is closed.
     pub flood_close_after: u32,
     /// Messages a second of one user.
     pub messages_per_second: u32,

@@ -4,7 +4,11 @@
 //! away. Implementing [`MessageHandler`] takes the raw event before that. The worker exists only
 //! while there is work, so that an idle connection has no task of its own.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use socketioxide::{handler::MessageHandler, socket::Socket};
@@ -15,9 +19,11 @@ use crate::{chat::ChatError, telemetry};
 
 /// The longest that the worker rests after a refused event. Together with the paused line it
 /// slows a flooding client down to what the limit allows.
-const MAX_REST: std::time::Duration = std::time::Duration::from_millis(250);
+const MAX_REST: Duration = Duration::from_millis(250);
 /// What a client is told to wait when its queue is full.
-const QUEUE_FULL_RETRY: std::time::Duration = std::time::Duration::from_millis(1000);
+const QUEUE_FULL_RETRY: Duration = Duration::from_millis(1000);
+/// Over which time refusals add up to a flood.
+const FLOOD_WINDOW: Duration = Duration::from_secs(60);
 
 /// An event as it came.
 pub struct Raw {
@@ -44,8 +50,9 @@ struct State {
     open: bool,
     /// Whether a worker is at it.
     working: bool,
-    /// Refused events since the last that was not.
+    /// Refused events since `refused_since`.
     refused: u32,
+    refused_since: Option<Instant>,
 }
 
 enum Pushed {
@@ -96,14 +103,16 @@ impl Inbox {
         state.working
     }
 
-    fn count_refusal(&self) -> u32 {
+    /// Counts a refusal. Returns how many there were within the last minute or so. Refusals in a
+    /// row would not tell: slowing a flooding client down makes every other event pass.
+    fn count_refusal(&self, now: Instant) -> u32 {
         let mut state = self.state.lock();
+        let since = *state.refused_since.get_or_insert(now);
+        if now.duration_since(since) > FLOOD_WINDOW {
+            (state.refused, state.refused_since) = (0, Some(now));
+        }
         state.refused = state.refused.saturating_add(1);
         state.refused
-    }
-
-    fn clear_refusals(&self) {
-        self.state.lock().refused = 0;
     }
 }
 
@@ -176,10 +185,7 @@ async fn work(session: Arc<Session>, edge: Arc<Edge>) {
             continue;
         }
         match session.bucket.check() {
-            Ok(()) => {
-                session.inbox.clear_refusals();
-                commands::handle(&session, &edge, raw).await;
-            }
+            Ok(()) => commands::handle(&session, &edge, raw).await,
             Err(wait) => {
                 metrics::counter!(telemetry::EVENTS_REFUSED_TOTAL, "code" => "rate_limited")
                     .increment(1);
@@ -192,7 +198,7 @@ async fn work(session: Arc<Session>, edge: Arc<Edge>) {
 }
 
 fn count_refusal(session: &Arc<Session>, edge: &Edge) {
-    if session.inbox.count_refusal() < edge.flood_close_after || !session.is_live() {
+    if session.inbox.count_refusal(Instant::now()) < edge.flood_close_after || !session.is_live() {
         return;
     }
     tracing::info!(user = %session.actor.profile.id, device = %session.device, "closing a flooding connection");

@@ -58,7 +58,7 @@ pub struct Edge {
     pub expiry: Expiry,
     /// Work that a stop waits for.
     pub tasks: TaskTracker,
-    /// Refused events in a row before a connection is closed.
+    /// Refused events in a minute before a connection is closed.
     pub flood_close_after: u32,
 }
 

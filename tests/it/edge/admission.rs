@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::{
-    node::Node,
+    node::{Node, until},
     sio::{Sio, tcp},
 };
 
@@ -15,7 +15,10 @@ async fn refusals_start_with_their_code() {
     for (auth, code) in [
         (json!({}), "unauthorized: "),
         (json!({ "token": "nonsense" }), "unauthorized: "),
-        (json!({ "token": node.token("ann"), "dialect": "klingon" }), "invalid: "),
+        (
+            json!({ "token": node.token("ann"), "dialect": "klingon" }),
+            "invalid: ",
+        ),
     ] {
         let refusal = Sio::connect(node.addr, auth.clone()).await.err().unwrap();
         assert!(refusal.starts_with(code), "{auth}: {refusal}");
@@ -36,7 +39,9 @@ async fn a_connection_is_greeted_with_its_user_and_its_own_id() {
 async fn a_token_that_runs_out_is_told_and_closes_the_connection() {
     let node = Node::with(|c| c.auth.leeway = Duration::ZERO).await;
     let token = node.token_for("ann", Duration::from_secs(2));
-    let mut ann = Sio::connect(node.addr, json!({ "token": token })).await.unwrap();
+    let mut ann = Sio::connect(node.addr, json!({ "token": token }))
+        .await
+        .unwrap();
     assert_eq!(ann.event("error").await["code"], "unauthorized");
     ann.closed().await;
     node.until_health(0, 0).await;
@@ -46,43 +51,67 @@ async fn a_token_that_runs_out_is_told_and_closes_the_connection() {
 async fn a_fresh_token_keeps_the_connection() {
     let node = Node::with(|c| c.auth.leeway = Duration::ZERO).await;
     let token = node.token_for("ann", Duration::from_secs(2));
-    let mut ann = Sio::connect(node.addr, json!({ "token": token })).await.unwrap();
-    let other = ann.call("authenticate", json!({ "token": node.token("bob") })).await;
+    let mut ann = Sio::connect(node.addr, json!({ "token": token }))
+        .await
+        .unwrap();
+    let other = ann
+        .call("authenticate", json!({ "token": node.token("bob") }))
+        .await;
     assert_eq!(other["error"]["code"], "forbidden", "{other}");
     let fresh = node.token_for("ann", Duration::from_secs(4));
     let renewed = ann.call("authenticate", json!({ "token": fresh })).await;
     assert_eq!(renewed["ok"], true, "{renewed}");
     let since = std::time::Instant::now();
     ann.event("error").await;
-    assert!(since.elapsed() > Duration::from_secs(2), "closed by the first token's time");
+    assert!(
+        since.elapsed() > Duration::from_secs(2),
+        "closed by the first token's time"
+    );
 }
 
+/// Again and again: a connection that is not freed to the last piece keeps its place.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_counted_by_address_and_by_user_and_given_back() {
-    let node = Node::with(|c| {
-        c.limits.connections_per_address = 3;
-        c.limits.connections_per_user = 2;
-    })
-    .await;
-    // Again and again: a connection that is not freed completely keeps its place.
-    for round in 0..5 {
-        let auth = json!({ "token": node.token("ann") });
-        let first = node.client("ann").await;
-        let second = node.client("ann").await;
-        let refusal = Sio::connect(node.addr, auth.clone()).await.err().unwrap();
-        assert!(refusal.starts_with("rate_limited: "), "round {round}: {refusal}");
-        drop((first, second));
-        node.until_health(0, 0).await;
-        crate::support::node::until(
+async fn places_of_an_address_are_limited_and_given_back() {
+    let node = Node::with(|c| c.limits.connections_per_address = 3).await;
+    let auth = json!({ "token": node.token("ann") });
+    for _ in 0..5 {
+        let mut open = Vec::new();
+        until(
             async || {
-                let elsewhere = tcp(node.addr, "127.0.0.1".parse().unwrap()).await;
-                let open = Sio::connect_over(elsewhere, "/socket.io/", auth.clone()).await;
-                open.is_ok()
+                open.extend(Sio::connect(node.addr, auth.clone()).await.ok());
+                open.len() == 3
             },
             || "places were never given back".into(),
         )
         .await;
-        node.until_health(0, 0).await;
+        let refusal = Sio::connect(node.addr, auth.clone()).await.err().unwrap();
+        assert!(refusal.contains("429"), "{refusal}");
+        let elsewhere = tcp(node.addr, "127.0.0.2".parse().unwrap()).await;
+        assert!(
+            Sio::connect_over(elsewhere, "/socket.io/", auth.clone())
+                .await
+                .is_ok()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_of_a_user_are_limited_and_given_back() {
+    let node = Node::with(|c| c.limits.connections_per_user = 2).await;
+    let auth = json!({ "token": node.token("ann") });
+    for _ in 0..5 {
+        let mut open = Vec::new();
+        until(
+            async || {
+                open.extend(Sio::connect(node.addr, auth.clone()).await.ok());
+                open.len() == 2
+            },
+            || "places were never given back".into(),
+        )
+        .await;
+        let refusal = Sio::connect(node.addr, auth.clone()).await.err().unwrap();
+        assert!(refusal.starts_with("rate_limited: "), "{refusal}");
+        assert!(node.client("bob").await.event("connected").await["userId"] == "bob");
     }
 }
 

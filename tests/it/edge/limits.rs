@@ -27,13 +27,17 @@ async fn too_many_events_are_refused_with_the_time_to_wait() {
         if ack["ok"] == false {
             refused += 1;
             assert_eq!(ack["error"]["code"], "rate_limited", "{ack}");
-            assert!(ack["error"]["retry_after_ms"].as_u64().unwrap() > 0, "{ack}");
+            assert!(
+                ack["error"]["retry_after_ms"].as_u64().unwrap() > 0,
+                "{ack}"
+            );
         }
     }
     assert!(refused > 0);
     // Without an ack the refusal is an event.
     for _ in 0..6 {
-        ann.emit("typing:start", json!({ "conversationId": room })).await;
+        ann.emit("typing:start", json!({ "conversationId": room }))
+            .await;
     }
     let error = ann.event("error").await;
     assert_eq!(error["code"], "rate_limited", "{error}");
@@ -53,7 +57,8 @@ async fn a_flooder_is_slowed_then_closed_and_others_feel_nothing() {
     let flood = tokio::spawn(async move {
         let since = Instant::now();
         for _ in 0..5_000 {
-            bob.feed(r#"42["typing:start",{"conversationId":"x"}]"#).await;
+            bob.feed(r#"42["typing:start",{"conversationId":"x"}]"#)
+                .await;
         }
         bob.flush().await;
         bob.closed().await;
@@ -68,7 +73,10 @@ async fn a_flooder_is_slowed_then_closed_and_others_feel_nothing() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     flood.await.unwrap();
-    assert!(slowest < Duration::from_secs(2), "others waited {slowest:?}");
+    assert!(
+        slowest < Duration::from_secs(2),
+        "others waited {slowest:?}"
+    );
     node.until_health(1, 0).await;
 }
 
@@ -102,16 +110,33 @@ async fn a_full_receive_queue_answers_every_event() {
 async fn malformed_events_are_refused_and_the_connection_is_kept() {
     let node = Node::start().await;
     let mut ann = node.client("ann").await;
-    for arg in [json!(null), json!(7), json!([]), json!({ "conversationId": {} }), json!("a b")] {
-        for event in ["conversation:join", "message:send", "message:read", "typing:start"] {
+    for arg in [
+        json!(null),
+        json!(7),
+        json!([]),
+        json!({ "conversationId": {} }),
+        json!("a b"),
+    ] {
+        for event in [
+            "conversation:join",
+            "message:send",
+            "message:read",
+            "typing:start",
+        ] {
             let ack = ann.call(event, arg.clone()).await;
             let code = ack["error"]["code"].as_str().unwrap_or_default();
-            assert!(matches!(code, "invalid" | "not_found"), "{event} {arg}: {ack}");
+            assert!(
+                matches!(code, "invalid" | "not_found"),
+                "{event} {arg}: {ack}"
+            );
         }
     }
     let unknown = ann.call("no:such:event", json!({})).await;
     assert_eq!(unknown["ok"], false, "{unknown}");
     ann.emit("no:such:event", json!({})).await;
     let senders = json!({ "conversationId": "c", "content": "x", "senderId": "bob" });
-    assert_eq!(ann.call("message:send", senders).await["error"]["code"], "forbidden");
+    assert_eq!(
+        ann.call("message:send", senders).await["error"]["code"],
+        "forbidden"
+    );
 }

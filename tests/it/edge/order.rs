@@ -133,10 +133,12 @@ async fn typing_stops_by_itself_and_when_the_connection_goes() {
     for client in [&mut ann, &mut bob] {
         client.call("conversation:join", json!(room)).await;
     }
-    ann.call("typing:start", json!({ "conversationId": room })).await;
+    ann.call("typing:start", json!({ "conversationId": room }))
+        .await;
     assert_eq!(bob.event("typing:start").await["userId"], "ann");
     assert_eq!(bob.event("typing:stop").await["userId"], "ann");
-    ann.call("typing:start", json!({ "conversationId": room })).await;
+    ann.call("typing:start", json!({ "conversationId": room }))
+        .await;
     bob.event("typing:start").await;
     drop(ann);
     assert_eq!(bob.event("typing:stop").await["userId"], "ann");

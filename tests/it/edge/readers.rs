@@ -30,7 +30,11 @@ async fn a_reader_that_stops_reading_is_closed_and_its_presence_goes() {
     while node.health().await.0 == 2 {
         assert!(sent < 5_000, "the stalled reader was never closed");
         sent += 1;
-        ann.call("message:send", json!({ "conversationId": room, "content": bulk() })).await;
+        ann.call(
+            "message:send",
+            json!({ "conversationId": room, "content": bulk() }),
+        )
+        .await;
     }
     assert_eq!(ann.event("user:offline").await["userId"], "bob");
     assert!(node.metric("porchlight_write_timeouts_total").await > before);
@@ -55,9 +59,20 @@ async fn a_full_send_queue_closes_the_connection_and_the_client_resumes_without_
     }
     assert!(node.metric("porchlight_send_queue_full_total").await > before);
     bob.closed().await;
-    let mut after = bob.heard("message:new").last().map_or(0, |m| m["seq"].as_u64().unwrap());
-    let in_order: Vec<_> = bob.heard("message:new").iter().map(|m| m["seq"].as_u64().unwrap()).collect();
-    assert_eq!(in_order, (1..=after).collect::<Vec<_>>(), "without a gap until the close");
+    let mut after = bob
+        .heard("message:new")
+        .last()
+        .map_or(0, |m| m["seq"].as_u64().unwrap());
+    let in_order: Vec<_> = bob
+        .heard("message:new")
+        .iter()
+        .map(|m| m["seq"].as_u64().unwrap())
+        .collect();
+    assert_eq!(
+        in_order,
+        (1..=after).collect::<Vec<_>>(),
+        "without a gap until the close"
+    );
     let mut bob = node.client("bob").await;
     loop {
         let join = json!({ "conversationId": room, "after": after });
@@ -92,8 +107,13 @@ async fn a_congested_reader_loses_typing_but_no_message() {
     while node.metric(dropped).await == before {
         assert!(sent < 5_000, "the reader was never congested");
         sent += 1;
-        ann.call("message:send", json!({ "conversationId": room, "content": bulk() })).await;
-        ann.call("typing:start", json!({ "conversationId": room })).await;
+        ann.call(
+            "message:send",
+            json!({ "conversationId": room, "content": bulk() }),
+        )
+        .await;
+        ann.call("typing:start", json!({ "conversationId": room }))
+            .await;
     }
     for seq in 1..=sent {
         assert_eq!(bob.event("message:new").await["seq"], seq);
@@ -106,16 +126,30 @@ async fn a_polling_client_that_stops_polling_is_closed_when_its_queue_is_full() 
     let node = Node::with(|c| c.transport.send_queue = 8).await;
     let room = node.group(&["ann", "bob"]).await;
     let bob = super::transport::Polling::open(&node, "127.0.0.1").await;
-    bob.post(&format!("40{}", json!({ "token": node.token("bob") }))).await;
-    until(async || node.health().await.0 == 1, || "bob never connected".into()).await;
-    bob.post(&format!("42{}", json!(["conversation:join", room]))).await;
-    until(async || node.health().await.1 == 1, || "bob never joined".into()).await;
+    bob.post(&format!("40{}", json!({ "token": node.token("bob") })))
+        .await;
+    until(
+        async || node.health().await.0 == 1,
+        || "bob never connected".into(),
+    )
+    .await;
+    bob.post(&format!("42{}", json!(["conversation:join", room])))
+        .await;
+    until(
+        async || node.health().await.1 == 1,
+        || "bob never joined".into(),
+    )
+    .await;
     let mut ann = node.client("ann").await;
     let mut sent = 0;
     while node.health().await.0 == 2 {
         assert!(sent < 100, "the silent poller was never closed");
         sent += 1;
-        ann.call("message:send", json!({ "conversationId": room, "content": "x" })).await;
+        ann.call(
+            "message:send",
+            json!({ "conversationId": room, "content": "x" }),
+        )
+        .await;
     }
     let (status, body) = bob.get().await;
     assert_eq!(status, 400, "{body}");

@@ -17,7 +17,10 @@ pub struct Polling {
 impl Polling {
     /// Opens a session from a loopback address.
     pub async fn open(node: &Node, from: &str) -> Self {
-        let http = Client::builder().local_address(Some(from.parse().unwrap())).build().unwrap();
+        let http = Client::builder()
+            .local_address(Some(from.parse().unwrap()))
+            .build()
+            .unwrap();
         let base = format!("http://{}/socket.io/?EIO=4&transport=polling", node.addr);
         let open = http.get(&base).send().await.unwrap().text().await.unwrap();
         let open: Value = serde_json::from_str(&open[1..]).unwrap();
@@ -27,13 +30,25 @@ impl Polling {
 
     /// The same session, as somebody else's machine would use it.
     pub fn stolen(&self, from: &str) -> Self {
-        let http = Client::builder().local_address(Some(from.parse().unwrap())).build().unwrap();
-        Self { http, url: self.url.clone() }
+        let http = Client::builder()
+            .local_address(Some(from.parse().unwrap()))
+            .build()
+            .unwrap();
+        Self {
+            http,
+            url: self.url.clone(),
+        }
     }
 
     /// Sends packets.
     pub async fn post(&self, body: &str) -> u16 {
-        let response = self.http.post(&self.url).body(body.to_owned()).send().await.unwrap();
+        let response = self
+            .http
+            .post(&self.url)
+            .body(body.to_owned())
+            .send()
+            .await
+            .unwrap();
         response.status().as_u16()
     }
 
@@ -49,8 +64,16 @@ impl Polling {
 async fn a_polling_session_belongs_to_the_address_that_opened_it() {
     let node = Node::start().await;
     let ann = Polling::open(&node, "127.0.0.1").await;
-    assert_eq!(ann.post(&format!("40{}", json!({ "token": node.token("ann") }))).await, 200);
-    until(async || node.health().await.0 == 1, || "ann never connected".into()).await;
+    assert_eq!(
+        ann.post(&format!("40{}", json!({ "token": node.token("ann") })))
+            .await,
+        200
+    );
+    until(
+        async || node.health().await.0 == 1,
+        || "ann never connected".into(),
+    )
+    .await;
     let thief = ann.stolen("127.0.0.2");
     assert_eq!(thief.get().await.0, 400);
     assert_eq!(thief.post("1").await, 400);
@@ -74,9 +97,18 @@ async fn the_message_size_limit_holds_on_both_transports() {
     ann.closed().await;
 
     let bob = Polling::open(&node, "127.0.0.1").await;
-    bob.post(&format!("40{}", json!({ "token": node.token("bob") }))).await;
-    until(async || node.health().await.0 == 1, || "bob never connected".into()).await;
-    assert_eq!(bob.post(&format!("42{}", json!(["message:send", large]))).await, 200);
+    bob.post(&format!("40{}", json!({ "token": node.token("bob") })))
+        .await;
+    until(
+        async || node.health().await.0 == 1,
+        || "bob never connected".into(),
+    )
+    .await;
+    assert_eq!(
+        bob.post(&format!("42{}", json!(["message:send", large])))
+            .await,
+        200
+    );
     let path = format!("/api/conversations/{room}/messages");
     until(
         async || {
@@ -86,7 +118,11 @@ async fn the_message_size_limit_holds_on_both_transports() {
         || "the large message never arrived by polling".into(),
     )
     .await;
-    assert_ne!(bob.post(&format!("42{}", json!(["message:send", excess]))).await, 200);
+    assert_ne!(
+        bob.post(&format!("42{}", json!(["message:send", excess])))
+            .await,
+        200
+    );
 }
 
 /// One connection's configuration must be the one that was asked for.
@@ -106,7 +142,10 @@ async fn the_handshake_tells_the_configured_times() {
 async fn a_websocket_of_an_unknown_session_is_refused() {
     let node = Node::start().await;
     let tcp = tokio::net::TcpStream::connect(node.addr).await.unwrap();
-    let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAAA", node.addr);
+    let url = format!(
+        "ws://{}/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAAA",
+        node.addr
+    );
     let refused = tokio_tungstenite::client_async(url, tcp).await;
     assert!(refused.is_err());
     let _still_fine: Sio = node.client("ann").await;

@@ -60,10 +60,19 @@ impl Node {
         let ops = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, ops_addr) = (clients.local_addr().unwrap(), ops.local_addr().unwrap());
         let shutdown = Shutdown::new();
-        let running = app::start(config, Listeners { clients, ops }, &shutdown).await.unwrap();
+        let running = app::start(config, Listeners { clients, ops }, &shutdown)
+            .await
+            .unwrap();
         tokio::spawn(running.wait());
         let http = reqwest::Client::new();
-        Self { addr, ops: ops_addr, auth, shutdown, http, _dir: Some(dir) }
+        Self {
+            addr,
+            ops: ops_addr,
+            auth,
+            shutdown,
+            http,
+            _dir: Some(dir),
+        }
     }
 
     /// A token of a user whose name is the id.
@@ -79,25 +88,39 @@ impl Node {
 
     /// A connected client of a user.
     pub async fn client(&self, user: &str) -> Sio {
-        Sio::connect(self.addr, json!({ "token": self.token(user) })).await.unwrap()
+        Sio::connect(self.addr, json!({ "token": self.token(user) }))
+            .await
+            .unwrap()
     }
 
     /// A REST call as a user. Panics unless it succeeds.
     pub async fn rest(&self, user: &str, method: &str, path: &str, body: Value) -> Value {
         let (status, value) = self.try_rest(user, method, path, body).await;
-        assert!((200..300).contains(&status), "{method} {path}: {status} {value}");
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path}: {status} {value}"
+        );
         value
     }
 
     /// A REST call as a user, with its status.
-    pub async fn try_rest(&self, user: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
+    pub async fn try_rest(
+        &self,
+        user: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> (u16, Value) {
         self.request(&self.token(user), method, path, body).await
     }
 
     /// A REST call as a service caller.
     pub async fn service(&self, method: &str, path: &str, body: Value) -> Value {
         let (status, value) = self.request(API_KEY, method, path, body).await;
-        assert!((200..300).contains(&status), "{method} {path}: {status} {value}");
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path}: {status} {value}"
+        );
         value
     }
 
@@ -117,16 +140,29 @@ impl Node {
     /// A group of these users, made by the first.
     pub async fn group(&self, users: &[&str]) -> String {
         let body = json!({ "title": "test", "isGroup": true, "participantIds": users[1..] });
-        let made = self.rest(users[0], "POST", "/api/conversations", body).await;
+        let made = self
+            .rest(users[0], "POST", "/api/conversations", body)
+            .await;
         made["conversation"]["id"].as_str().unwrap().to_owned()
     }
 
     /// The value of a metric, summed over its labels.
     pub async fn metric(&self, name: &str) -> f64 {
         let url = format!("http://{}/metrics", self.ops);
-        let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
+        let text = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         text.lines()
-            .filter(|l| l.strip_prefix(name).is_some_and(|r| r.starts_with(['{', ' '])))
+            .filter(|l| {
+                l.strip_prefix(name)
+                    .is_some_and(|r| r.starts_with(['{', ' ']))
+            })
             .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }
@@ -134,15 +170,30 @@ impl Node {
     /// `(connected, rooms)` as the health page tells them.
     pub async fn health(&self) -> (u64, u64) {
         let url = format!("http://{}/api/socket/health", self.addr);
-        let body: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        let body: Value = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
         let socket = &body["socket"];
-        (socket["connected"].as_u64().unwrap(), socket["rooms"].as_u64().unwrap())
+        (
+            socket["connected"].as_u64().unwrap(),
+            socket["rooms"].as_u64().unwrap(),
+        )
     }
 
     /// Waits until the health page tells these.
     pub async fn until_health(&self, connected: u64, rooms: u64) {
         let wanted = (connected, rooms);
-        until(async || self.health().await == wanted, || format!("health never was {wanted:?}")).await;
+        until(
+            async || self.health().await == wanted,
+            || format!("health never was {wanted:?}"),
+        )
+        .await;
     }
 }
 

@@ -124,7 +124,11 @@ impl Sio {
 
     /// The events of that name that were read so far.
     pub fn heard(&self, name: &str) -> Vec<&Value> {
-        self.events.iter().filter(|(n, _)| n == name).map(|(_, v)| v).collect()
+        self.events
+            .iter()
+            .filter(|(n, _)| n == name)
+            .map(|(_, v)| v)
+            .collect()
     }
 
     /// Reads until the server closes.
@@ -145,15 +149,27 @@ impl Sio {
 
     /// Handles one frame. `false`: closed.
     async fn step(&mut self) -> bool {
-        let Some(text) = self.frame().await else { return false };
+        let Some(text) = self.frame().await else {
+            return false;
+        };
         if let Some(rest) = text.strip_prefix("42") {
-            let Value::Array(mut args) = serde_json::from_str(rest).unwrap() else { panic!("{text}") };
-            let arg = if args.len() > 1 { args.swap_remove(1) } else { Value::Null };
-            self.events.push_back((args[0].as_str().unwrap().to_owned(), arg));
+            let Value::Array(mut args) = serde_json::from_str(rest).unwrap() else {
+                panic!("{text}")
+            };
+            let arg = if args.len() > 1 {
+                args.swap_remove(1)
+            } else {
+                Value::Null
+            };
+            self.events
+                .push_back((args[0].as_str().unwrap().to_owned(), arg));
         } else if let Some(rest) = text.strip_prefix("43") {
             let at = rest.find('[').unwrap();
-            let Value::Array(mut args) = serde_json::from_str(&rest[at..]).unwrap() else { panic!() };
-            self.acks.insert(rest[..at].parse().unwrap(), args.swap_remove(0));
+            let Value::Array(mut args) = serde_json::from_str(&rest[at..]).unwrap() else {
+                panic!()
+            };
+            self.acks
+                .insert(rest[..at].parse().unwrap(), args.swap_remove(0));
         }
         true
     }
