@@ -31,8 +31,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const PAGE: &[(&str, Asset)] = &[
     ("", HTML.of(include_bytes!("assets/index.html"))),
     ("/style.css", CSS.of(include_bytes!("assets/style.css"))),
+    ("/talk.css", CSS.of(include_bytes!("assets/talk.css"))),
+    (
+        "/messages.css",
+        CSS.of(include_bytes!("assets/messages.css")),
+    ),
+    ("/phone.css", CSS.of(include_bytes!("assets/phone.css"))),
     ("/lamp.svg", SVG.of(include_bytes!("assets/lamp.svg"))),
     ("/main.js", JS.of(include_bytes!("assets/main.js"))),
+    ("/gateway.js", JS.of(include_bytes!("assets/gateway.js"))),
     ("/chat.js", JS.of(include_bytes!("assets/chat.js"))),
     ("/panel.js", JS.of(include_bytes!("assets/panel.js"))),
     ("/format.js", JS.of(include_bytes!("assets/format.js"))),

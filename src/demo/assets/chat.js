@@ -7,6 +7,7 @@
 // - after each connect, join with `after`, the last seq known without a gap, and take the pages;
 // - a send carries a `clientId` of its own and is repeated with it until there is an answer.
 
+import { Waiting, randomId, rest, signIn } from '/demo/gateway.js';
 import { io } from '/demo/vendor/socket.io.esm.min.js';
 
 const ACK_TIMEOUT = 8000;
@@ -37,9 +38,8 @@ export class Chat extends EventTarget {
   /** Up to which seq this person has read. */
   read = 0;
 
-  #token = '';
-  #path = '';
-  #store = '';
+  #session;
+  #waiting;
   #complete = 0;
   #confirmed = 0;
   #byId = new Map();
@@ -64,29 +64,22 @@ export class Chat extends EventTarget {
     await this.#signIn();
     const { conversation } = await this.#rest('POST', '/api/conversations', { otherUserId: this.peer.id });
     this.conversationId = conversation.id;
-    this.#store = `porchlight.demo.${this.me.id}.${conversation.id}`;
-    this.pending = this.#kept();
+    this.#waiting = new Waiting(`${this.me.id}.${conversation.id}`);
+    this.pending = this.#waiting.kept();
     this.#take(conversation);
     this.#connect();
   }
 
   async #signIn() {
-    const answer = await fetch('/demo/session', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ user: this.me.id }),
-    });
-    if (!answer.ok) throw new Error(`signing in failed (${answer.status})`);
-    const { token, user, peer, socketPath } = await answer.json();
+    this.#session = await signIn(this.me.id);
+    const { user, peer } = this.#session;
     Object.assign(this, { me: user, peer });
-    this.#token = token;
-    this.#path = socketPath;
   }
 
   #connect() {
     this.socket = io({
-      path: this.#path,
-      auth: (give) => give({ token: this.#token, dialect: 'standard' }),
+      path: this.#session.socketPath,
+      auth: (give) => give({ token: this.#session.token, dialect: 'standard' }),
       transports: ['websocket', 'polling'],
       tryAllTransports: true,
       forceNew: true,
@@ -348,7 +341,7 @@ export class Chat extends EventTarget {
   send(content) {
     this.pending.push({ clientId: randomId(), content, at: Date.now(), trouble: '' });
     this.stopTyping(false);
-    this.#keep();
+    this.#waiting.keep(this.pending);
     this.#changed();
     this.#flush();
   }
@@ -428,46 +421,17 @@ export class Chat extends EventTarget {
     throw Object.assign(new Error(message), { code, retryAfter });
   }
 
-  async #rest(method, path, body) {
-    const answer = await fetch(path, {
-      method,
-      headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
-      body: body && JSON.stringify(body),
-    });
-    if (!answer.ok) throw new Error(`${method} ${path} failed (${answer.status})`);
-    return answer.json();
+  #rest(method, path, body) {
+    return rest(this.#session.token, method, path, body);
   }
 
   #settle(clientId) {
     const before = this.pending.length;
     this.pending = this.pending.filter((p) => p.clientId !== clientId);
-    if (this.pending.length !== before) this.#keep();
-  }
-
-  /** What waits outlives a reload: its clientId makes sure that it is said once. */
-  #keep() {
-    try {
-      localStorage.setItem(this.#store, JSON.stringify(this.pending));
-    } catch {
-      // Without storage the queue lives as long as the page.
-    }
-  }
-
-  #kept() {
-    try {
-      return JSON.parse(localStorage.getItem(this.#store)) ?? [];
-    } catch {
-      return [];
-    }
+    if (this.pending.length !== before) this.#waiting.keep(this.pending);
   }
 
   #changed() {
     this.dispatchEvent(new Event('change'));
   }
-}
-
-/** Unlike `crypto.randomUUID`, also on a plain http page of another machine. */
-function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
 }
