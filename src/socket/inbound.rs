@@ -61,7 +61,7 @@ enum Pushed {
 }
 
 impl Inbox {
-    /// An empty inbox for `capacity` events, closed until [`Session::open_inbox`].
+    /// An empty inbox for `capacity` events, closed until [`open_inbox`].
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity,

@@ -1,6 +1,6 @@
 //! The Socket.IO edge: from a TCP connection to a command, and from an event to a TCP connection.
 //!
-//! In: [`accept`] (our own accept loop over [`line`], the byte stream with a kill switch),
+//! In: [`accept`] (our own accept loop over [`mod@line`], the byte stream with a kill switch),
 //! [`front`] (is it Engine.IO or REST?), [`server`] (who is it, may they?), [`inbound`] (one
 //! bounded queue per connection), [`commands`] (decode, run, answer).
 //! Out: [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which words?),
