@@ -46,7 +46,8 @@ pub enum Command {
     DefaultConfig,
     /// Bring the database to this version and end
     Migrate,
-    /// Print a token for a user, signed with the first secret of the configuration
+    /// Print a token for a user, signed with the first secret of the configuration, or with the
+    /// node's own where none is configured
     Token(TokenArgs),
     /// Make conversations to try things out with
     Seed,
@@ -123,12 +124,6 @@ pub enum Failure {
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
         Self::Config(errors)
-    }
-}
-
-impl<E: Error + Send + Sync + 'static> From<Box<E>> for Failure {
-    fn from(error: Box<E>) -> Self {
-        Self::Other(error)
     }
 }
 
@@ -245,5 +240,95 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     match number.checked_mul(seconds) {
         Some(0) | None => Err(wrong()),
         Some(seconds) => Ok(Duration::from_secs(seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, error::ErrorKind};
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_and_the_file_before_or_after_them() {
+        let cli = parsed("porchlight").expect("nothing is needed");
+        assert_eq!(cli.command(), Command::Serve);
+        assert_eq!(cli.config, None);
+        for line in [
+            "porchlight --config a.toml check-config",
+            "porchlight check-config --config a.toml",
+            "porchlight check-config -c a.toml",
+        ] {
+            let cli = parsed(line).expect(line);
+            assert_eq!(cli.command(), Command::CheckConfig);
+            assert_eq!(cli.config, Some("a.toml".into()));
+        }
+        let show = parsed("porchlight dialect show direct").expect("a command");
+        assert_eq!(
+            show.command(),
+            Command::Dialect(DialectCommand::Show {
+                name: "direct".into()
+            })
+        );
+    }
+
+    #[test]
+    fn tokens_are_for_someone_and_for_a_time() {
+        let cli = parsed("porchlight token --user alice --name Alice --ttl 24h").expect("a token");
+        let Command::Token(token) = cli.command() else {
+            panic!("another command");
+        };
+        assert_eq!(token.user.as_str(), "alice");
+        assert_eq!(token.name.as_deref(), Some("Alice"));
+        assert_eq!(token.ttl, Some(Duration::from_secs(86_400)));
+
+        let nobody = parsed("porchlight token").expect_err("a user is needed");
+        assert_eq!(nobody.kind(), ErrorKind::MissingRequiredArgument);
+        let odd = parsed("porchlight token --user a/b").expect_err("no id");
+        assert_eq!(odd.kind(), ErrorKind::ValueValidation);
+        assert_eq!(odd.exit_code(), i32::from(MISTAKE));
+    }
+
+    #[test]
+    fn times() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("15m", 900), ("7d", 604_800)] {
+            assert_eq!(parse_time(text), Ok(Duration::from_secs(seconds)));
+        }
+        for wrong in [
+            "",
+            "h",
+            "0s",
+            "1w",
+            "1.5h",
+            "-1s",
+            "99999999999999999999d",
+            "1 h",
+        ] {
+            assert!(parse_time(wrong).is_err(), "{wrong:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn failures_are_one_line_with_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the database cannot\nbe opened")]
+        struct Outer(#[source] io::Error);
+
+        let failure = Failure::other(Outer(io::Error::other("disk\n  full")));
+        assert_eq!(
+            failure.to_string(),
+            "the database cannot be opened: disk full"
+        );
+        assert_eq!(failure.code(), FAILURE);
+        assert_eq!(Failure::Config(ConfigErrors(Vec::new())).code(), MISTAKE);
     }
 }

@@ -108,7 +108,9 @@ impl Shutdown {
         self.soft.cancelled().await;
         self.tasks.close();
         let softly = self.hard.run_until_cancelled(self.tasks.wait());
-        if let Ok(Some(())) = timeout(patience, softly).await {
+        let done = timeout(patience, softly).await;
+        // Tasks that the hard stop ended may be seen to be done before the hard stop is.
+        if let (Ok(Some(())), false) = (done, self.hard.is_cancelled()) {
             return Stopped::Clean;
         }
         self.hard.cancel();

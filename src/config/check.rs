@@ -1,26 +1,19 @@
 //! Checks that need more than one value, or the world. Each says what is wrong and what to do.
 
-use std::{fmt::Display, net::IpAddr};
+mod auth;
+
+use std::fmt::Display;
 
 use super::{
-    Auth, Config, Finding, Origin,
+    Config, Finding, Origin,
     draft::{Draft, socket_name},
     load::file_exists,
     urls,
 };
 
-/// Shorter secrets than this can be guessed and are refused, in bytes.
-const SECRET_REFUSED: usize = 8;
-/// Shorter secrets than this are weaker than the signature (RFC 7518, section 3.2), in bytes.
-const SECRET_WARNED: usize = 32;
-/// The shortest API key, in characters.
-const API_KEY: usize = 32;
 /// A message's content grows in JSON, and has an envelope around it.
 const BYTES_OF_CHAR: usize = 4;
 const ENVELOPE_BYTES: usize = 512;
-/// The parameters of the Engine.IO protocol: <https://socket.io/docs/v4/engine-io-protocol/>.
-const ENGINE_PARAMETERS: [&str; 6] = ["EIO", "transport", "sid", "t", "j", "b64"];
-
 /// Checks the configuration and brings URLs, origins and paths into one form. Values that were
 /// refused before are not judged again.
 pub(super) fn check(mut config: Config, draft: &mut Draft) -> Config {
@@ -74,12 +67,20 @@ impl Checker<'_> {
     fn listeners(&mut self, config: &Config) {
         let (a, b) = (config.server.listen, config.server.ops_listen);
         let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-        if a.port() == b.port() && a.port() != 0 && overlap && !self.0.is_refused("server.listen") {
-            self.refuse(
-                "server.ops_listen",
-                format!("{b} is taken by server.listen ({a}); give one of them another port"),
-            );
+        if a.port() != b.port() || a.port() == 0 || !overlap {
+            return;
         }
+        let names = ["server.listen", "server.ops_listen"];
+        if names.iter().any(|name| self.0.is_refused(name)) {
+            return;
+        }
+        // The one that was set is the one to change.
+        let ((key, mine), (other, theirs)) = match self.0.origin(names[1]) {
+            Origin::Default => ((names[0], a), (names[1], b)),
+            _ => ((names[1], b), (names[0], a)),
+        };
+        let problem = format!("{mine} is taken by {other} ({theirs}); choose another port");
+        self.refuse(key, problem);
     }
 
     fn origins(&mut self, config: &mut Config) {
@@ -151,120 +152,12 @@ impl Checker<'_> {
         match urls::with_scheme(&config.redis.url, &["redis", "rediss"]) {
             Ok(_) => self.refuse(
                 "redis.url",
-                "running several nodes over Redis comes in a later version; unset it to run this \
-                 node alone (an empty PORCHLIGHT_REDIS_URL goes before REDIS_URL)",
+                "several nodes over Redis come in a later version; leave it unset to run this node \
+                 alone, or set PORCHLIGHT_REDIS_URL to nothing where REDIS_URL is another \
+                 program's",
             ),
             Err(problem) => self.refuse("redis.url", problem),
         }
-    }
-
-    fn auth(&mut self, config: &Config) {
-        let auth = &config.auth;
-        for (i, secret) in auth.jwt_secrets.iter().enumerate() {
-            self.secret(&item("auth.jwt_secrets", i), secret);
-        }
-        if !auth.nextauth_secret.is_empty() {
-            self.secret("auth.nextauth_secret", &auth.nextauth_secret);
-        }
-        for (i, key) in auth.api_keys.iter().enumerate() {
-            let length = key.chars().count();
-            if length < API_KEY {
-                self.refuse(
-                    &item("auth.api_keys", i),
-                    format!(
-                        "has {length} characters, at least {API_KEY} are needed; `openssl rand \
-                         -hex 32` makes a good one"
-                    ),
-                );
-            }
-        }
-        if !auth.jwks_url.is_empty() {
-            match urls::with_scheme(&auth.jwks_url, &["https", "http"]) {
-                Ok(url) if url.scheme() == "http" && !is_local(&url) => self.warn(
-                    "auth.jwks_url",
-                    "keys fetched without https can be exchanged on the way",
-                ),
-                Ok(_) => {}
-                Err(problem) => self.refuse("auth.jwks_url", problem),
-            }
-        }
-        for (name, claims, required) in [
-            ("auth.user_id_claims", &auth.user_id_claims, true),
-            ("auth.name_claims", &auth.name_claims, false),
-            ("auth.email_claims", &auth.email_claims, false),
-            ("auth.avatar_claims", &auth.avatar_claims, false),
-        ] {
-            if required && claims.is_empty() {
-                self.refuse(name, "must name at least one claim, such as \"sub\"");
-            }
-            if let Some(i) = claims.iter().position(|claim| claim.trim().is_empty()) {
-                self.refuse(&item(name, i), "is an empty name");
-            }
-        }
-        if ENGINE_PARAMETERS.contains(&auth.query_parameter.as_str()) {
-            let problem = format!(
-                "\"{}\" is a parameter of Socket.IO itself; choose another name, such as \"token\"",
-                auth.query_parameter
-            );
-            self.refuse("auth.query_parameter", problem);
-        }
-        for (name, text) in [
-            ("auth.query_parameter", &auth.query_parameter),
-            ("auth.cookie", &auth.cookie),
-        ] {
-            if !text.bytes().all(is_token_byte) {
-                self.refuse(
-                    name,
-                    "may hold letters, digits and - _ . only, as names of parameters and cookies do",
-                );
-            }
-        }
-        self.in_order(
-            ("auth.jwks_min_refresh_s", auth.jwks_min_refresh.as_secs()),
-            ("auth.jwks_cache_s", auth.jwks_cache.as_secs()),
-        );
-    }
-
-    fn secret(&mut self, name: &str, secret: &str) {
-        let length = secret.len();
-        let good = "`openssl rand -base64 32` makes a good one";
-        if length < SECRET_REFUSED {
-            self.refuse(
-                name,
-                format!(
-                    "has {length} bytes and can be guessed; use {SECRET_WARNED} or more; {good}"
-                ),
-            );
-        } else if length < SECRET_WARNED {
-            self.warn(
-                name,
-                format!("has {length} bytes; {SECRET_WARNED} or more are safe; {good}"),
-            );
-        } else if is_placeholder(secret) {
-            self.warn(name, format!("looks like an example's; {good}"));
-        }
-    }
-
-    /// Somebody must vouch for users; only a listener that nobody else reaches may make do with a
-    /// secret of its own.
-    fn verifier(&mut self, config: &Config) {
-        let listen = config.server.listen;
-        if config.auth.has_verifier()
-            || listen.ip().is_loopback()
-            || ["server.listen", "auth.public_key_files", "auth.jwks_url"]
-                .iter()
-                .any(|name| self.0.is_refused(name))
-        {
-            return;
-        }
-        self.refuse(
-            "auth.jwt_secrets",
-            format!(
-                "nothing is set to verify tokens with, and {listen} is open to others; set \
-                 JWT_SECRET (or auth.jwt_secrets, auth.public_key_files, auth.jwks_url, \
-                 auth.nextauth_secret), or listen on 127.0.0.1 to try things out without"
-            ),
-        );
     }
 
     fn sockets(&mut self, config: &mut Config) {
@@ -324,8 +217,8 @@ impl Checker<'_> {
             self.warn(
                 "limits.max_message_bytes",
                 format!(
-                    "{} bytes are too few for a message of chat.max_content_chars ({}) in every \
-                     script; {needed} are enough",
+                    "{} bytes cannot carry every message of chat.max_content_chars ({}) characters; \
+                     {needed} can",
                     limits.max_message_bytes, chat.max_content_chars
                 ),
             );
@@ -339,40 +232,13 @@ impl Checker<'_> {
     }
 }
 
-impl Auth {
-    /// Whether anything is configured that user tokens can be verified with. Without, a node on a
-    /// loopback listener uses [`super::local_secret`].
-    pub fn has_verifier(&self) -> bool {
-        !(self.jwt_secrets.is_empty()
-            && self.public_key_files.is_empty()
-            && self.jwks_url.is_empty()
-            && self.nextauth_secret.is_empty())
-    }
-}
-
 /// `auth.api_keys[2]`
 fn item(list: &str, index: usize) -> String {
     format!("{list}[{index}]")
 }
 
-fn is_local(url: &super::Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    })
-}
-
 fn is_token_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')
-}
-
-fn is_placeholder(secret: &str) -> bool {
-    let secret = secret.to_ascii_lowercase();
-    ["your", "change", "replace", "example", "placeholder"]
-        .iter()
-        .any(|word| secret.starts_with(word))
-        || secret.contains("change-me")
-        || secret.contains("changeme")
 }
 
 /// Whether a request for `path` goes to the handler of `base`: it or anything below it, as

@@ -58,13 +58,18 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// The value, if it is set and text. Other than text is a mistake.
+    /// The value without space around it, if it is set and text. Other than text is a mistake.
     fn text(&self, name: &str, draft: &mut Draft) -> Option<&str> {
+        self.exact(name, draft).map(str::trim)
+    }
+
+    /// [`Self::text`] to the last space: whoever signs with a secret does so with all of it.
+    fn exact(&self, name: &str, draft: &mut Draft) -> Option<&str> {
         let value = self.raw(name)?.to_str();
         if value.is_none() {
             refuse_variable(name, "is not UTF-8 text", draft);
         }
-        value.map(str::trim)
+        value
     }
 
     /// Puts every variable that stands for a key into the draft.
@@ -87,7 +92,12 @@ impl Environment {
             if self.0.contains_key(&key.variable) {
                 continue;
             }
-            let Some(text) = self.text(variable, draft) else {
+            let text = if key.is_secret() {
+                self.exact(variable, draft)
+            } else {
+                self.text(variable, draft)
+            };
+            let Some(text) = text else {
                 continue;
             };
             let origin = Origin::Variable(variable.to_owned());
@@ -231,7 +241,7 @@ impl Environment {
             }
         }
         for variable in SECRETS {
-            if let Some(secret) = self.text(variable, draft) {
+            if let Some(secret) = self.exact(variable, draft) {
                 let origin = Origin::Variable(variable.to_owned());
                 draft.append("auth.jwt_secrets", secret, &origin);
             }
@@ -263,7 +273,11 @@ impl Environment {
                 .into_iter()
                 .find(|f| *f == bare)
                 .or_else(|| known().find(|k| k.ends_with(&format!("_{bare}"))))
-                .or_else(|| did_you_mean(name, known(), '\0'));
+                .or_else(|| {
+                    let bare_names = known().filter_map(|k| k.strip_prefix(PREFIX));
+                    let meant = did_you_mean(bare, bare_names, '\0')?;
+                    known().find(|k| k.strip_prefix(PREFIX) == Some(meant))
+                });
             let problem = match meant {
                 Some(meant) => format!("there is no such variable; did you mean {meant}?"),
                 None => "there is no such variable; it is PORCHLIGHT_<SECTION>_<KEY> for the keys \

@@ -1,6 +1,6 @@
 //! The configuration file, with the line of every value.
 
-use std::{io::ErrorKind, ops::Range, path::Path};
+use std::{ops::Range, path::Path};
 
 use toml::de::{DeTable, DeValue};
 
@@ -8,6 +8,7 @@ use super::{
     Origin,
     draft::{Draft, SocketBlock, socket_name},
     finding::did_you_mean,
+    load::unreadable,
     schema::{self, LIST_SECTION, Value, keys},
 };
 
@@ -25,6 +26,15 @@ impl Source<'_> {
             line: 1 + before.iter().filter(|b| **b == b'\n').count(),
         }
     }
+
+    /// Whether the line's value begins like a text without quotes, the most frequent slip.
+    fn is_unquoted(&self, span: &Range<usize>) -> bool {
+        let before = self.text.get(..span.start).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text[start..].lines().next().unwrap_or_default();
+        line.split_once('=')
+            .is_some_and(|(_, value)| value.trim_start().starts_with(char::is_alphabetic))
+    }
 }
 
 /// Reads the file into the draft. `false`: it could not be understood, so that nothing can be
@@ -33,13 +43,7 @@ pub(super) fn read(path: &Path, named_by: Origin, draft: &mut Draft) -> bool {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) => {
-            let why = match e.kind() {
-                ErrorKind::NotFound => "there is no such file".to_owned(),
-                ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
-                _ => e.to_string(),
-            };
-            let problem = format!("cannot read {}: {why}", path.display());
-            draft.refuse("", named_by, problem);
+            draft.refuse("", named_by, unreadable(path, &e));
             return false;
         }
     };
@@ -47,12 +51,14 @@ pub(super) fn read(path: &Path, named_by: Origin, draft: &mut Draft) -> bool {
     let (document, errors) = DeTable::parse_recoverable(&text);
     if !errors.is_empty() {
         for error in errors {
-            let origin = source.at(&error.span().unwrap_or_default());
-            draft.refuse(
-                "",
-                origin,
-                format!("not TOML: {}", one_line(error.message())),
-            );
+            let span = error.span().unwrap_or_default();
+            let hint = if source.is_unquoted(&span) {
+                "; a text needs quotes"
+            } else {
+                ""
+            };
+            let problem = format!("not TOML: {}{hint}", one_line(error.message()));
+            draft.refuse("", source.at(&span), problem);
         }
         return false;
     }

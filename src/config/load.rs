@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -118,7 +118,14 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
             changed: changed(&draft),
             draft,
         }),
-        _ => Err(ConfigErrors(draft.mistakes)),
+        _ => {
+            // The file's in the order of its lines, for its reader.
+            draft.mistakes.sort_by_key(|finding| match finding.origin {
+                Origin::File { line, .. } => line,
+                _ => usize::MAX,
+            });
+            Err(ConfigErrors(draft.mistakes))
+        }
     }
 }
 
@@ -154,6 +161,16 @@ pub(super) fn file_exists(path: &Path) -> Result<(), String> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(()),
         Ok(_) => Err(format!("{} is not a file", path.display())),
-        Err(e) => Err(format!("cannot read {}: {e}", path.display())),
+        Err(e) => Err(unreadable(path, &e)),
     }
+}
+
+/// Why a file cannot be read, for messages.
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
+    let why = match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("cannot read {}: {why}", path.display())
 }

@@ -59,6 +59,9 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
 /// A URL of one of the schemes.
 pub(super) fn with_scheme(text: &str, schemes: &[&str]) -> Result<Url, String> {
     let allowed = || format!("allowed: {}://...", schemes.join("://..., "));
+    if !text.contains("://") {
+        return Err(format!("is not a URL; {}", allowed()));
+    }
     match Url::parse(text) {
         Ok(url) if !schemes.contains(&url.scheme()) => Err(format!(
             "{}:// is not a scheme for this; {}",

@@ -9,5 +9,6 @@ mod demo;
 mod dialect;
 mod edge;
 mod http;
+mod shutdown;
 mod store;
 mod structure;
