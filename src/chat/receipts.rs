@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Actor, Chat, ChatError, ChatResult, ConversationId, Cursor, Event, MessageRef, Receipt,
-    ReceiptTarget,
+    Actor, Chat, ChatError, ChatResult, ConversationId, Cursor, Event, Message, MessageRef, Page,
+    Receipt, ReceiptTarget,
 };
 
 /// Messages named in one receipt at most.
 const MAX_TARGETS: usize = 200;
+/// How many messages of one's own may follow the one of somebody else that a receipt for the
+/// whole conversation is told about.
+const OWN_MESSAGES_SKIPPED: u32 = 50;
 
 impl Chat {
     /// Marks messages, or a whole conversation, as read by the actor.
@@ -72,18 +75,23 @@ impl Chat {
             let Some(conversation) = &target.conversation else {
                 return Err(ChatError::invalid("name a message or a conversation"));
             };
-            self.store
-                .conversation(conversation, &actor.profile.id)
-                .await?;
-            let last = self.store.last_message(conversation).await?;
-            last.map(|m| MessageRef {
-                id: m.id.clone(),
-                conversation: m.conversation.clone(),
-                seq: m.seq,
-                sender: m.sender.id.clone(),
-            })
-            .into_iter()
-            .collect()
+            // The newest message decides how far the cursor goes; the newest of somebody else's
+            // is the one whose sender waits for the receipt.
+            let user = &actor.profile.id;
+            let page = Page::Newest {
+                before: None,
+                limit: OWN_MESSAGES_SKIPPED,
+            };
+            let (messages, _) = self.store.messages(conversation, user, page).await?;
+            let others = messages.iter().rev().find(|m| &m.sender.id != user);
+            let mut found: Vec<_> = messages
+                .last()
+                .into_iter()
+                .chain(others)
+                .map(place_of)
+                .collect();
+            found.dedup();
+            found
         } else {
             let mut found = self.store.locate(&target.messages).await?;
             if let Some(conversation) = &target.conversation {
@@ -103,5 +111,14 @@ impl Chat {
                 .push(r);
         }
         Ok(by_conversation)
+    }
+}
+
+fn place_of(message: &Arc<Message>) -> MessageRef {
+    MessageRef {
+        id: message.id.clone(),
+        conversation: message.conversation.clone(),
+        seq: message.seq,
+        sender: message.sender.id.clone(),
     }
 }
