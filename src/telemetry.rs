@@ -3,49 +3,130 @@
 //! Metrics are recorded where things happen with the `metrics` macros and the names below, so that
 //! dashboards and code cannot drift apart.
 
-/// Live Socket.IO connections. Label `dialect`.
-pub const CONNECTIONS: &str = "porchlight_connections";
-/// Connections accepted since start. Label `dialect`.
-pub const CONNECTIONS_TOTAL: &str = "porchlight_connections_total";
-/// Connections ended since start. Label `reason`.
-pub const DISCONNECTIONS_TOTAL: &str = "porchlight_disconnections_total";
-/// Handshakes refused. Label `reason`: an error code.
-pub const HANDSHAKES_REFUSED_TOTAL: &str = "porchlight_handshakes_refused_total";
-/// Users with at least one connection on this node.
-pub const USERS: &str = "porchlight_users";
-/// Inbound events. Label `command`.
-pub const EVENTS_IN_TOTAL: &str = "porchlight_events_in_total";
-/// Inbound events refused. Label `code`: an error code, or `unknown_event`.
-pub const EVENTS_REFUSED_TOTAL: &str = "porchlight_events_refused_total";
-/// Messages committed, repetitions not counted.
-pub const MESSAGES_IN_TOTAL: &str = "porchlight_messages_in_total";
-/// Messages handed to connections.
-pub const MESSAGES_OUT_TOTAL: &str = "porchlight_messages_out_total";
-/// Events of any kind handed to connections.
-pub const EVENTS_OUT_TOTAL: &str = "porchlight_events_out_total";
-/// Events dropped because they may be: typing and presence for a congested connection.
-pub const EVENTS_DROPPED_TOTAL: &str = "porchlight_events_dropped_total";
-/// From an inbound event's arrival to its ack, in seconds. Label `command`.
-pub const ACK_SECONDS: &str = "porchlight_ack_seconds";
-/// Connections closed because their send queue was full.
-pub const SEND_QUEUE_FULL_TOTAL: &str = "porchlight_send_queue_full_total";
-/// Inbound events refused because the connection's receive queue was full.
-pub const RECEIVE_QUEUE_FULL_TOTAL: &str = "porchlight_receive_queue_full_total";
-/// Connections closed because the reader took nothing within the write timeout.
-pub const WRITE_TIMEOUTS_TOTAL: &str = "porchlight_write_timeouts_total";
-/// Refusals by a limit. Label `limit`.
-pub const RATE_LIMITED_TOTAL: &str = "porchlight_rate_limited_total";
-/// Gaps of a room filled from the store.
-pub const GAPS_FILLED_TOTAL: &str = "porchlight_gaps_filled_total";
-/// Duration of one group commit, in seconds.
-pub const STORE_COMMIT_SECONDS: &str = "porchlight_store_commit_seconds";
-/// Messages in one group commit.
-pub const STORE_BATCH_SIZE: &str = "porchlight_store_batch_size";
-/// Store calls that failed because the database did not answer.
-pub const STORE_UNAVAILABLE_TOTAL: &str = "porchlight_store_unavailable_total";
-/// REST requests. Labels `route`, `method`, `status`.
-pub const HTTP_REQUESTS_TOTAL: &str = "porchlight_http_requests_total";
-/// REST latency, in seconds. Label `route`.
-pub const HTTP_SECONDS: &str = "porchlight_http_seconds";
-/// Messages published by the sweeper because the node that committed them did not.
-pub const OUTBOX_SWEPT_TOTAL: &str = "porchlight_outbox_swept_total";
+mod export;
+mod logging;
+mod process;
+
+pub use export::{InstallError, Metrics, install_metrics, metrics_recorder};
+pub use logging::{LoggingError, init_logging, subscriber};
+
+/// What a metric does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// How often values fell into each of a number of ranges.
+    Histogram,
+}
+
+/// An entry of the catalogue.
+#[derive(Debug)]
+pub struct Metric {
+    /// The name, as Prometheus sees it.
+    pub name: &'static str,
+    /// What it does.
+    pub kind: Kind,
+    /// The labels that it always has.
+    pub labels: &'static [&'static str],
+    /// What it means; the doc comment of its constant.
+    pub help: &'static str,
+}
+
+/// Makes a documented constant of each entry, and [`CATALOGUE`] of them all.
+macro_rules! catalogue {
+    ($($(#[doc = $doc:literal])+ $kind:ident [$($label:literal),*] $name:ident = $text:literal;)+) => {
+        $($(#[doc = $doc])+
+        #[doc = concat!("\n\nLabels:", $(" `", $label, "`",)* ".")]
+        pub const $name: &str = $text;)+
+
+        /// Every metric of the gateway itself.
+        pub const CATALOGUE: &[Metric] = &[$(Metric {
+            name: $text,
+            kind: Kind::$kind,
+            labels: &[$($label),*],
+            help: concat!($($doc),+).trim_ascii_start(),
+        }),+];
+    };
+}
+
+catalogue! {
+    /// Live Socket.IO connections.
+    Gauge ["dialect"] CONNECTIONS = "porchlight_connections";
+    /// Connections accepted since start.
+    Counter ["dialect"] CONNECTIONS_TOTAL = "porchlight_connections_total";
+    /// Connections ended since start.
+    Counter ["reason"] DISCONNECTIONS_TOTAL = "porchlight_disconnections_total";
+    /// Handshakes refused. The label is an error code.
+    Counter ["reason"] HANDSHAKES_REFUSED_TOTAL = "porchlight_handshakes_refused_total";
+    /// Users with at least one connection on this node.
+    Gauge [] USERS = "porchlight_users";
+    /// Inbound events.
+    Counter ["command"] EVENTS_IN_TOTAL = "porchlight_events_in_total";
+    /// Inbound events refused. The label is an error code, or `unknown_event`.
+    Counter ["code"] EVENTS_REFUSED_TOTAL = "porchlight_events_refused_total";
+    /// Messages committed, repetitions not counted.
+    Counter [] MESSAGES_IN_TOTAL = "porchlight_messages_in_total";
+    /// Messages handed to connections.
+    Counter [] MESSAGES_OUT_TOTAL = "porchlight_messages_out_total";
+    /// Events of any kind handed to connections.
+    Counter [] EVENTS_OUT_TOTAL = "porchlight_events_out_total";
+    /// Events dropped because they may be: typing and presence for a congested connection.
+    Counter [] EVENTS_DROPPED_TOTAL = "porchlight_events_dropped_total";
+    /// From an inbound event's arrival to its ack, in seconds.
+    Histogram ["command"] ACK_SECONDS = "porchlight_ack_seconds";
+    /// Connections closed because their send queue was full.
+    Counter [] SEND_QUEUE_FULL_TOTAL = "porchlight_send_queue_full_total";
+    /// Inbound events refused because the connection's receive queue was full.
+    Counter [] RECEIVE_QUEUE_FULL_TOTAL = "porchlight_receive_queue_full_total";
+    /// Connections closed because the reader took nothing within the write timeout.
+    Counter [] WRITE_TIMEOUTS_TOTAL = "porchlight_write_timeouts_total";
+    /// Refusals by a limit.
+    Counter ["limit"] RATE_LIMITED_TOTAL = "porchlight_rate_limited_total";
+    /// Gaps of a room filled from the store.
+    Counter [] GAPS_FILLED_TOTAL = "porchlight_gaps_filled_total";
+    /// Duration of one group commit, in seconds.
+    Histogram [] STORE_COMMIT_SECONDS = "porchlight_store_commit_seconds";
+    /// Messages in one group commit.
+    Histogram [] STORE_BATCH_SIZE = "porchlight_store_batch_size";
+    /// Store calls that failed because the database did not answer.
+    Counter [] STORE_UNAVAILABLE_TOTAL = "porchlight_store_unavailable_total";
+    /// REST requests.
+    Counter ["route", "method", "status"] HTTP_REQUESTS_TOTAL = "porchlight_http_requests_total";
+    /// REST latency, in seconds.
+    Histogram ["route"] HTTP_SECONDS = "porchlight_http_seconds";
+    /// Messages published by the sweeper because the node that committed them did not.
+    Counter [] OUTBOX_SWEPT_TOTAL = "porchlight_outbox_swept_total";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_follow_from_names() {
+        for metric in CATALOGUE {
+            let kind = if metric.name.ends_with("_total") {
+                Kind::Counter
+            } else if metric.name.ends_with("_seconds") || metric.name.ends_with("_size") {
+                Kind::Histogram
+            } else {
+                Kind::Gauge
+            };
+            assert_eq!(metric.kind, kind, "{}", metric.name);
+            assert!(metric.name.starts_with("porchlight_"), "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.help);
+        }
+    }
+
+    #[test]
+    fn every_name_is_in_the_catalogue() {
+        let names = include_str!("telemetry.rs")
+            .lines()
+            .filter(|line| line.contains("= \"porchlight_"))
+            .count();
+        // This test's own line counts too.
+        assert_eq!(names, CATALOGUE.len() + 1);
+    }
+}

@@ -186,6 +186,17 @@ impl ChatError {
         })
     }
 
+    /// Writes the cause to the log, under the id that the caller is given. Refusals that are the
+    /// caller's own doing have no cause and are not logged.
+    pub fn log(&self, what: &str) {
+        let Some(cause) = self.cause() else { return };
+        let id = self.id.as_deref();
+        match self.code {
+            ErrorCode::Unavailable => tracing::warn!(code = %self.code, id, cause, "{what}"),
+            _ => tracing::error!(code = %self.code, id, cause, "{what}"),
+        }
+    }
+
     /// The whole chain of causes in one line, for the log.
     pub fn cause(&self) -> Option<String> {
         let mut next: Option<&dyn StdError> = Some(self.source.as_deref()?);

@@ -94,6 +94,23 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The user who caused it, if a user did.
+    pub fn by(&self) -> Option<&UserId> {
+        match self {
+            Self::MessageCreated { message, .. } => Some(&message.sender.id),
+            Self::MessageDelivered(receipt) | Self::MessageRead(receipt) => Some(&receipt.by.id),
+            Self::Typing { user, .. } => Some(&user.id),
+            Self::Presence { info, .. } => Some(&info.user),
+            Self::ConversationUpdated { .. }
+            | Self::ConversationDeleted { .. }
+            | Self::ParticipantRemoved { .. }
+            | Self::Disconnect { .. }
+            | Self::Emit { .. } => None,
+        }
+    }
+}
+
 /// What changed of a user's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PresenceChange {

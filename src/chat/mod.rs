@@ -1,16 +1,26 @@
 //! The domain: what a conversation is and what can be done with it.
 //!
-//! Read in this order: [`model`] (the nouns), [`command`] (what clients ask), [`event`] (what they
-//! hear), [`ports`] (what the domain needs from databases, other nodes and sockets), then the use
-//! cases on [`Chat`], one file each. Nothing here knows Socket.IO, HTTP, SQL or Redis.
+//! Read in this order: `model.rs` (the nouns), `command.rs` (what clients ask), `event.rs` (what
+//! they hear), `ports.rs` (what the domain needs from databases, other nodes and sockets), then the
+//! use cases on [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`,
+//! `receipts.rs`, `typing.rs`, `conversations.rs`, `people.rs`, `outbox.rs`. Nothing here knows
+//! Socket.IO, HTTP, SQL or Redis.
 
 mod clock;
 mod command;
+mod conversations;
 mod error;
 mod event;
+mod history;
 mod id;
 mod model;
+mod outbox;
+mod people;
 mod ports;
+mod receipts;
+mod send;
+mod service;
+mod typing;
 
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use command::{
@@ -28,3 +38,4 @@ pub use ports::{
     Appended, Bus, Cursor, Local, MessageRef, OutboxId, Presence, Store, StoreError, StoreResult,
     Topic, Unavailable, Unpublished,
 };
+pub use service::{Actor, Chat, Parts, Rules};

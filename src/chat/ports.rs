@@ -33,6 +33,9 @@ pub enum StoreError {
     /// The id or key is taken by something else.
     #[error("conflict: {0}")]
     Conflict(&'static str),
+    /// The input cannot be stored: a text holds a NUL character, or the call makes no sense.
+    #[error("invalid: {0}")]
+    Invalid(&'static str),
     /// The group would have more participants than allowed.
     #[error("too many participants")]
     TooManyParticipants,
@@ -48,13 +51,13 @@ pub enum StoreError {
 impl From<StoreError> for ChatError {
     fn from(e: StoreError) -> Self {
         match e {
-            StoreError::NotFound => Self::not_found("no such conversation or message"),
-            // The same answer as for a stranger's guess: whether the conversation exists is not
-            // for those outside it to know.
-            StoreError::NotParticipant => {
-                Self::forbidden("you are not a participant of this conversation")
+            // One answer for both: whether a conversation exists is not for those outside it to
+            // know.
+            StoreError::NotFound | StoreError::NotParticipant => {
+                Self::forbidden("there is no such conversation, or you take no part in it")
             }
             StoreError::Conflict(what) => Self::conflict(what),
+            StoreError::Invalid(what) => Self::invalid(what),
             StoreError::TooManyParticipants => Self::too_large("too many participants"),
             StoreError::Unavailable(e) => {
                 Self::unavailable("the database cannot be reached, try again", e)
@@ -312,6 +315,9 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Stops listening once as many calls as subscriptions were made. Never blocks.
     fn unsubscribe(&self, topic: Topic);
+
+    /// Whether there can be no other node, so that there is nothing to publish.
+    fn is_alone(&self) -> bool;
 
     /// Whether other nodes can be reached, for readiness.
     async fn ping(&self) -> Result<(), Unavailable>;

@@ -2,9 +2,28 @@
 //! documentation and the schema. [`load`] reads default, file and environment and
 //! reports every mistake at once.
 
+mod check;
+mod draft;
+mod env;
+mod file;
+mod finding;
+mod level;
+mod load;
+mod schema;
+mod secret;
+mod urls;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+// reqwest's re-export of the `url` crate.
+use reqwest::Url;
 use serde::Deserialize;
+
+pub use finding::{ConfigErrors, Finding, Origin};
+pub use level::{Directive, parse_directives};
+pub use load::{Changed, Loaded, Sources, load};
+pub use schema::{DEFAULT, Key, keys};
+pub use secret::local_secret;
 
 /// The whole configuration, checked. Not `Debug`: it holds secrets, which are never printed.
 #[derive(Clone, Deserialize)]

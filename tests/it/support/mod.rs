@@ -1,1 +1,6 @@
 //! What tests share: private servers on free ports in temporary folders.
+
+pub mod gateway;
+pub mod node;
+pub mod postgres;
+pub mod sio;

@@ -1,0 +1,94 @@
+//! Reading what was said: a page, a joined conversation, everything missed after an absence.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::{StreamExt, stream};
+
+use super::{
+    Actor, Chat, ChatError, ChatResult, ConversationId, ErrorCode, Joined, Message, Page, Synced,
+};
+
+/// Conversations in one sync at most.
+const MAX_SYNC: usize = 500;
+/// Database reads of one sync that run at the same time.
+const SYNC_WIDTH: usize = 4;
+
+impl Chat {
+    /// A page of messages ascending by seq, and whether more exist in its direction.
+    pub async fn messages(
+        &self,
+        actor: &Actor,
+        id: &ConversationId,
+        before: Option<u64>,
+        after: Option<u64>,
+        limit: Option<u32>,
+    ) -> ChatResult<(Vec<Arc<Message>>, bool)> {
+        if before.is_some() && after.is_some() {
+            return Err(ChatError::invalid("give before or after, not both"));
+        }
+        let limit = limit
+            .unwrap_or(self.rules.page_size)
+            .clamp(1, self.rules.max_page_size);
+        let page = match after {
+            Some(after) => Page::After { after, limit },
+            None => Page::Newest { before, limit },
+        };
+        Ok(self.store.messages(id, &actor.profile.id, page).await?)
+    }
+
+    /// The conversation with the newest page, or with what came after `after`.
+    ///
+    /// A caller that wants live events without a gap enters the room first and opens then: what is
+    /// committed in between is in the page, in the room's events, or in both, and
+    /// [`Joined::last_seq`] tells which events are old.
+    pub async fn open(
+        &self,
+        actor: &Actor,
+        id: &ConversationId,
+        after: Option<u64>,
+    ) -> ChatResult<Joined> {
+        let conversation = self.conversation(actor, id).await?;
+        let (messages, has_more) = self.messages(actor, id, None, after, None).await?;
+        let newest = messages.last().map_or(0, |m| m.seq);
+        let last_seq = conversation.last_seq.max(newest);
+        Ok(Joined {
+            conversation,
+            messages,
+            last_seq,
+            has_more,
+        })
+    }
+
+    /// [`Chat::open`] for many conversations at once, each after the seq that the client has.
+    pub async fn sync(
+        &self,
+        actor: &Actor,
+        conversations: BTreeMap<ConversationId, u64>,
+    ) -> ChatResult<Synced> {
+        if conversations.len() > MAX_SYNC {
+            return Err(ChatError::too_large(format!(
+                "at most {MAX_SYNC} conversations in a sync"
+            )));
+        }
+        let mut opened = stream::iter(conversations)
+            .map(|(id, after)| async move {
+                let result = self.open(actor, &id, Some(after)).await;
+                (id, result)
+            })
+            .buffered(SYNC_WIDTH);
+        let mut synced = Synced {
+            conversations: Vec::new(),
+            gone: Vec::new(),
+        };
+        while let Some((id, result)) = opened.next().await {
+            match result {
+                Ok(joined) => synced.conversations.push(joined),
+                Err(e) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Forbidden) => {
+                    synced.gone.push(id);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(synced)
+    }
+}

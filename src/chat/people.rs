@@ -1,0 +1,179 @@
+//! Users and their presence: one online and one offline per user, however many devices.
+
+use std::{collections::HashSet, sync::Arc};
+
+use serde_json::value::RawValue;
+
+use super::{
+    Actor, Chat, ChatError, ChatResult, DeviceId, Envelope, Event, Millis, PresenceChange,
+    PresenceInfo, Profile, Status, UserId,
+};
+
+/// Users who hear of one user's presence at most.
+const MAX_CONTACTS: u32 = 10_000;
+/// Users in one presence question at most.
+const MAX_ASKED: usize = 500;
+
+impl Chat {
+    /// Records what a token told, and returns what is known of the user now.
+    pub async fn introduce(&self, profile: &Profile) -> ChatResult<Profile> {
+        Ok(self.store.upsert_user(profile, self.clock.now()).await?)
+    }
+
+    /// A connection is up. The user's first one is announced to those they talk with.
+    pub async fn connected(&self, user: &UserId, device: &DeviceId) -> ChatResult<()> {
+        if self.presence.enter(user, device).await? {
+            self.tell_presence(user, Some(device), PresenceChange::Online)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// A connection is gone. When it was the last one and none comes back within the grace, the
+    /// user is announced offline.
+    pub async fn disconnected(
+        self: &Arc<Self>,
+        user: &UserId,
+        device: &DeviceId,
+    ) -> ChatResult<()> {
+        self.stop_typing_of(device);
+        if !self.presence.leave(user, device).await? {
+            return Ok(());
+        }
+        let (chat, user) = (Arc::downgrade(self), user.clone());
+        let grace = self.rules.presence_grace;
+        // Not tracked: a node that stops hands its users over instead of waiting for the grace.
+        tokio::spawn(async move {
+            tokio::time::sleep(grace).await;
+            let Some(chat) = chat.upgrade() else { return };
+            if let Err(e) = chat.settle(&user).await {
+                e.log("could not announce a user offline");
+            }
+        });
+        Ok(())
+    }
+
+    async fn settle(&self, user: &UserId) -> ChatResult<()> {
+        if self.presence.settle(user).await? {
+            self.store.set_last_seen(user, self.clock.now()).await?;
+            self.tell_presence(user, None, PresenceChange::Offline)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Sets the status that the actor shows on all devices.
+    pub(super) async fn set_status(&self, actor: &Actor, status: Status) -> ChatResult<()> {
+        let user = &actor.profile.id;
+        if self.presence.set_status(user, status).await? {
+            self.tell_presence(user, actor.device.as_ref(), PresenceChange::Status)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_presence(
+        &self,
+        user: &UserId,
+        origin: Option<&DeviceId>,
+        change: PresenceChange,
+    ) -> ChatResult<()> {
+        let mut audience = self.store.contacts(user, MAX_CONTACTS).await?;
+        audience.push(user.clone());
+        let Some(info) = self.whereabouts(std::slice::from_ref(user)).await?.pop() else {
+            return Ok(());
+        };
+        let at = self.clock.now();
+        let event = Event::Presence {
+            info,
+            change,
+            at,
+            audience: audience.into(),
+        };
+        self.announce(
+            Envelope {
+                origin: origin.cloned(),
+                event,
+            },
+            None,
+        );
+        Ok(())
+    }
+
+    /// How these users are, as far as the actor may know: oneself and those one shares a
+    /// conversation with. The others are left out.
+    pub async fn presence(&self, actor: &Actor, users: &[UserId]) -> ChatResult<Vec<PresenceInfo>> {
+        if users.len() > MAX_ASKED {
+            return Err(ChatError::too_large(format!(
+                "at most {MAX_ASKED} users at once"
+            )));
+        }
+        if actor.service {
+            return self.whereabouts(users).await;
+        }
+        let contacts = self.store.contacts(&actor.profile.id, MAX_CONTACTS).await?;
+        let known: HashSet<_> = contacts.iter().chain([&actor.profile.id]).collect();
+        let users: Vec<_> = users
+            .iter()
+            .filter(|u| known.contains(u))
+            .cloned()
+            .collect();
+        self.whereabouts(&users).await
+    }
+
+    /// How these users are, whoever asks.
+    pub async fn whereabouts(&self, users: &[UserId]) -> ChatResult<Vec<PresenceInfo>> {
+        let mut infos = self.presence.get(users).await?;
+        let away: Vec<_> = infos
+            .iter()
+            .filter(|i| !i.online)
+            .map(|i| i.user.clone())
+            .collect();
+        if !away.is_empty() {
+            let seen = self.store.last_seen(&away).await?;
+            for info in infos.iter_mut().filter(|i| !i.online) {
+                info.last_seen = seen.get(&info.user).copied();
+            }
+        }
+        Ok(infos)
+    }
+
+    /// Users announced online, a page by id.
+    pub async fn online(&self, after: Option<&UserId>, limit: u32) -> ChatResult<Vec<UserId>> {
+        Ok(self.presence.online(after, limit.clamp(1, 1000)).await?)
+    }
+
+    /// A user's live connections.
+    pub async fn devices(&self, user: &UserId) -> ChatResult<Vec<DeviceId>> {
+        Ok(self.presence.devices(user).await?)
+    }
+
+    /// Sends a backend's own event to all connections of a user. At most once; nobody is told
+    /// whether it arrived.
+    pub fn emit_to(&self, user: UserId, name: Arc<str>, args: Arc<RawValue>) {
+        self.announce(
+            Envelope {
+                origin: None,
+                event: Event::Emit { user, name, args },
+            },
+            None,
+        );
+    }
+
+    /// Closes a user's connections, or one of them, for good: their clients do not come back by
+    /// themselves.
+    pub fn disconnect(&self, user: UserId, device: Option<DeviceId>) {
+        self.announce(
+            Envelope {
+                origin: None,
+                event: Event::Disconnect { user, device },
+            },
+            None,
+        );
+    }
+
+    /// The present time.
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+}

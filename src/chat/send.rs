@@ -1,0 +1,98 @@
+//! Saying something: validate, commit, announce.
+
+use std::sync::Arc;
+
+use super::{
+    Actor, Appended, Chat, ChatError, ChatResult, Envelope, Event, MessageId, NewMessage,
+    SendMessage, Sent,
+};
+
+const MAX_KIND_CHARS: usize = 32;
+const MAX_CLIENT_ID_CHARS: usize = 128;
+
+impl Chat {
+    /// Commits a message and announces it. An `Ok` is the promise that the message survives; a
+    /// repetition of the same `client_id` returns the first message and announces nothing.
+    ///
+    /// # Errors
+    /// `invalid`, `too_large`, `forbidden` (no participant), `not_found`, `conflict` (the
+    /// `client_id` was used in another conversation), `unavailable` (try again with the same
+    /// `client_id`).
+    pub async fn send(&self, actor: &Actor, send: SendMessage) -> ChatResult<Sent> {
+        let kind = send.kind.clone().unwrap_or_else(|| Arc::from("text"));
+        self.check(&send, &kind)?;
+        let conversation = send.conversation.clone();
+        let Appended {
+            message,
+            participants,
+            duplicate,
+            outbox,
+        } = self
+            .store
+            .append(NewMessage {
+                id: MessageId::generate(),
+                conversation: send.conversation,
+                sender: actor.profile.clone(),
+                client_id: send.client_id,
+                kind,
+                content: send.content,
+                metadata: send.metadata,
+                created_at: self.clock.now(),
+            })
+            .await?;
+        if !duplicate {
+            // Not every client says that it stopped before it sends.
+            self.stop_typing(&conversation, actor);
+            let event = Event::MessageCreated {
+                message: message.clone(),
+                participants,
+            };
+            self.announce(
+                Envelope {
+                    origin: actor.device.clone(),
+                    event,
+                },
+                outbox,
+            );
+        }
+        Ok(Sent { message, duplicate })
+    }
+
+    fn check(&self, send: &SendMessage, kind: &str) -> ChatResult<()> {
+        if send.content.trim().is_empty() {
+            return Err(ChatError::invalid("content must not be empty"));
+        }
+        let max = self.rules.max_content_chars;
+        // Counting characters is only needed where the bytes could be too many of them.
+        if send.content.len() > max && send.content.chars().count() > max {
+            return Err(ChatError::too_large(format!(
+                "content is longer than {max} characters"
+            )));
+        }
+        // PostgreSQL's text cannot hold it, and no keyboard makes it.
+        if send.content.contains('\0') {
+            return Err(ChatError::invalid(
+                "content must not contain the character U+0000",
+            ));
+        }
+        if !is_label(kind, MAX_KIND_CHARS) {
+            return Err(ChatError::invalid(format!(
+                "type must be 1 to {MAX_KIND_CHARS} characters without control characters"
+            )));
+        }
+        match &send.client_id {
+            Some(id) if !is_label(id, MAX_CLIENT_ID_CHARS) => Err(ChatError::invalid(format!(
+                "clientId must be 1 to {MAX_CLIENT_ID_CHARS} characters without control characters"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the text can be stored and shown as a short name.
+pub(super) fn is_label(text: &str, max_chars: usize) -> bool {
+    !text.trim().is_empty()
+        && text.len() <= max_chars * 4
+        && text.chars().count() <= max_chars
+        && !text.chars().any(char::is_control)
+}

@@ -1,0 +1,249 @@
+//! The command line: what can be asked of the program, and how it answers.
+//!
+//! Standard output carries the answer alone, so that it can be piped; everything else goes to
+//! standard error. Exit codes: 0 success; 1 a failure, told in one line; 2 a mistake in the command
+//! line or the configuration.
+
+use std::{
+    error::Error,
+    fmt,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    chat::UserId,
+    config::{self, ConfigErrors, Finding, Loaded, Sources},
+};
+
+const FAILURE: u8 = 1;
+const MISTAKE: u8 = 2;
+
+/// A horizontally scalable Socket.IO chat gateway.
+#[derive(Debug, Parser)]
+#[command(name = "porchlight", version, about)]
+pub struct Cli {
+    /// Read this configuration file (default: the one that PORCHLIGHT_CONFIG names, if any)
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What the program is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the gateway (this is what happens without a command)
+    Serve,
+    /// Check the configuration, tell every mistake, and show what is not the default
+    CheckConfig,
+    /// Print the configuration with every key, its default and what it means
+    DefaultConfig,
+    /// Bring the database to this version and end
+    Migrate,
+    /// Print a token for a user, signed with the first secret of the configuration
+    Token(TokenArgs),
+    /// Make conversations to try things out with
+    Seed,
+    /// Look at dialects: the event vocabularies that clients speak
+    #[command(subcommand)]
+    Dialect(DialectCommand),
+}
+
+/// Whom a token is for.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct TokenArgs {
+    /// The user's id
+    #[arg(long, value_name = "ID")]
+    pub user: UserId,
+    /// The name that others see (default: the id)
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The e-mail address
+    #[arg(long)]
+    pub email: Option<String>,
+    /// The URL of a picture
+    #[arg(long, value_name = "URL")]
+    pub avatar: Option<String>,
+    /// How long it is valid, such as 90s, 15m, 24h, 7d (default: auth.socket_token_ttl_s)
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub ttl: Option<Duration>,
+}
+
+/// What to do with a dialect.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum DialectCommand {
+    /// Print a dialect's file, a built-in one or one of dialects.dir
+    Show {
+        /// Its name, such as standard
+        name: String,
+    },
+    /// Check a dialect's file and tell every mistake
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+impl Cli {
+    /// The command; [`Command::Serve`] if none was given.
+    pub fn command(&self) -> Command {
+        self.command.clone().unwrap_or(Command::Serve)
+    }
+
+    /// The configuration of the file that was named and of this process's environment.
+    ///
+    /// # Errors
+    /// [`Failure::Config`].
+    pub fn load(&self) -> Result<Loaded, Failure> {
+        let sources = Sources::new(self.config.clone(), std::env::vars_os());
+        Ok(config::load(&sources)?)
+    }
+}
+
+/// Reads the command line. Answers `--help`, `--version` and mistakes itself and ends the process.
+pub fn parse() -> Cli {
+    Cli::parse()
+}
+
+/// Why the program did not do what it was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// Mistakes of the configuration. Exit code 2.
+    Config(ConfigErrors),
+    /// Anything else. Exit code 1.
+    Other(Box<dyn Error + Send + Sync>),
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Config(errors)
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<Box<E>> for Failure {
+    fn from(error: Box<E>) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl Failure {
+    /// A failure with its causes.
+    pub fn other(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) => MISTAKE,
+            Self::Other(_) => FAILURE,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(errors) => write!(f, "{errors}"),
+            Self::Other(error) => {
+                let mut text = error.to_string();
+                let mut cause = error.source();
+                while let Some(error) = cause {
+                    // Many errors repeat their cause in their own text.
+                    let next = error.to_string();
+                    if !text.contains(&next) {
+                        text.push_str(": ");
+                        text.push_str(&next);
+                    }
+                    cause = error.source();
+                }
+                let words: Vec<_> = text.split_whitespace().collect();
+                f.write_str(&words.join(" "))
+            }
+        }
+    }
+}
+
+/// Ends `main`: a failure is told on standard error.
+pub fn exit(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Where standard error is closed there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "porchlight: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Prints an answer on standard output. A reader that has seen enough (`| head`) is no failure.
+///
+/// # Errors
+/// Standard output cannot be written to.
+pub fn print(answer: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let written = out
+        .write_all(answer.as_bytes())
+        .and_then(|()| {
+            if answer.ends_with('\n') {
+                Ok(())
+            } else {
+                out.write_all(b"\n")
+            }
+        })
+        .and_then(|()| out.flush());
+    match written {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::other(e)),
+        _ => Ok(()),
+    }
+}
+
+/// The answer to [`Command::CheckConfig`] for a configuration that loaded: `OK`, then what is not
+/// the default and where it comes from, then warnings. `further` are mistakes that were found
+/// beyond the configuration's own, by dialects for example.
+///
+/// # Errors
+/// [`Failure::Config`] with `further`, if there are any.
+pub fn check_config(loaded: &Loaded, further: Vec<Finding>) -> Result<String, Failure> {
+    if !further.is_empty() {
+        return Err(ConfigErrors(further).into());
+    }
+    let mut text = "OK\n".to_owned();
+    for changed in &loaded.changed {
+        text += &format!(
+            "  {} = {}  ({})\n",
+            changed.key, changed.value, changed.origin
+        );
+    }
+    for warning in &loaded.warnings {
+        text += &format!("warning: {warning}\n");
+    }
+    Ok(text)
+}
+
+/// `90s`, `15m`, `24h`, `7d`; a number alone is seconds.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is not a time such as 90s, 15m, 24h or 7d");
+    let at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let seconds: u64 = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match number.checked_mul(seconds) {
+        Some(0) | None => Err(wrong()),
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+    }
+}

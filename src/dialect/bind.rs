@@ -1,0 +1,364 @@
+//! How captured arguments become the fields of a command.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use serde_json::value::RawValue;
+
+use crate::chat::{ChatError, ConversationId, ErrorCode, InvalidId, MessageId, Status};
+
+use super::{
+    capture::{Captured, MAX_ELEMENTS, Slot, Slots},
+    command::invalid,
+    strict::is_strict,
+};
+
+/// The largest metadata object, in bytes of its JSON text.
+pub(super) const MAX_METADATA: usize = 16 * 1024;
+/// The longest idempotency key, in characters.
+const MAX_KEY: usize = 128;
+
+/// Where a field's value comes from.
+#[derive(Debug)]
+pub(super) struct Binding {
+    /// Tried in order; the first that is there counts.
+    pub terms: Vec<Given>,
+    /// Whether the dialect requires what the command does not.
+    pub required: bool,
+    pub checks: Vec<Check>,
+}
+
+#[derive(Debug)]
+pub(super) enum Given {
+    Slot(Slot),
+    Text(String),
+    Flag(bool),
+    Number(u64),
+    /// An object made of the values in these slots, each with its key as JSON text.
+    Object(Vec<(String, Slot)>),
+}
+
+/// What a dialect asks of a text.
+#[derive(Debug)]
+pub(super) enum Check {
+    /// Cut to so many characters.
+    Truncate(usize),
+    /// Refused if it has more characters.
+    MaxChars(usize),
+    /// Refused if it is none of these.
+    OneOf(Vec<String>),
+    /// Other words for some texts.
+    Map(Vec<(String, String)>),
+}
+
+/// What is known of a slot, for error texts.
+#[derive(Debug)]
+pub(super) struct SlotInfo {
+    /// As clients would name it: `data.text`, `argument 1`.
+    pub label: String,
+    /// Whether it is a whole argument.
+    pub whole: bool,
+}
+
+/// Why an alternative does not apply.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The arguments have another form: the next alternative may fit.
+    Other,
+    /// A required field is not there; the next alternative may not need it.
+    Missing(String),
+    /// A field is there and wrong.
+    Refused(ChatError),
+}
+
+/// The arguments of an event as one alternative sees them.
+pub(super) struct Arguments<'r, 'a> {
+    /// By the field's place in its command.
+    pub bindings: &'r [Option<Binding>],
+    pub infos: &'r [SlotInfo],
+    pub slots: &'r Slots<'a>,
+}
+
+enum Found<'r, 'a> {
+    Captured(&'r Captured<'a>, Slot),
+    Given(&'r Given),
+}
+
+type Read<T> = Result<Option<T>, Failure>;
+
+impl<'r, 'a> Arguments<'r, 'a> {
+    /// The field's value, which must be there.
+    pub(super) fn required<T>(
+        &self,
+        field: usize,
+        read: impl Fn(&Self, usize) -> Read<T>,
+    ) -> Result<T, Failure> {
+        read(self, field)?.ok_or_else(|| self.missing(field))
+    }
+
+    /// That a field is not there.
+    pub(super) fn missing(&self, field: usize) -> Failure {
+        let slot = self.bindings[field].as_ref().and_then(|b| {
+            b.terms.iter().find_map(|t| match t {
+                Given::Slot(slot) => Some(*slot),
+                _ => None,
+            })
+        });
+        match slot.map(|slot| &self.infos[slot]) {
+            Some(info) if !info.whole => Failure::Missing(info.label.clone()),
+            _ => Failure::Other,
+        }
+    }
+
+    fn find(&self, field: usize) -> Read<Found<'r, 'a>> {
+        let Some(binding) = &self.bindings[field] else {
+            return Ok(None);
+        };
+        for term in &binding.terms {
+            match term {
+                Given::Slot(slot) => match self.slots.get(*slot) {
+                    Captured::Absent | Captured::Null => {}
+                    Captured::Raw(raw) if raw.get() == "null" => {}
+                    captured => return Ok(Some(Found::Captured(captured, *slot))),
+                },
+                given => return Ok(Some(Found::Given(given))),
+            }
+        }
+        match binding.required {
+            true => Err(self.missing(field)),
+            false => Ok(None),
+        }
+    }
+
+    /// A value of the wrong type: another alternative may want it so if it is a whole argument.
+    fn wrong<T>(&self, slot: Slot, must: &str) -> Read<T> {
+        let info = &self.infos[slot];
+        match info.whole {
+            true => Err(Failure::Other),
+            false => self.refuse(slot, must),
+        }
+    }
+
+    fn refuse<T>(&self, slot: Slot, must: &str) -> Read<T> {
+        Err(Failure::Refused(invalid(&self.infos[slot].label, must)))
+    }
+
+    fn too_large<T>(&self, slot: Slot, must: &str) -> Read<T> {
+        Err(Failure::Refused(ChatError::new(
+            ErrorCode::TooLarge,
+            format!("{}: {must}", self.infos[slot].label),
+        )))
+    }
+
+    /// The text of a field with the slot it came from, after the dialect's checks.
+    fn checked_text(&self, field: usize) -> Read<(Cow<'r, str>, Option<Slot>)> {
+        let (mut text, slot) = match self.find(field)? {
+            None => return Ok(None),
+            Some(Found::Captured(Captured::Text(text), slot)) => {
+                (Cow::Borrowed(text.as_ref()), Some(slot))
+            }
+            Some(Found::Captured(_, slot)) => return self.wrong(slot, "must be text"),
+            Some(Found::Given(Given::Text(text))) => (Cow::Borrowed(text.as_str()), None),
+            Some(Found::Given(_)) => return Ok(None),
+        };
+        // A constant was checked when the file was loaded.
+        let (Some(slot), Some(binding)) = (slot, &self.bindings[field]) else {
+            return Ok(Some((text, slot)));
+        };
+        for check in &binding.checks {
+            match check {
+                Check::Truncate(limit) => {
+                    if let Some((end, _)) = text.char_indices().nth(*limit) {
+                        text = Cow::Owned(text[..end].to_owned());
+                    }
+                }
+                Check::MaxChars(limit) => {
+                    if text.chars().nth(*limit).is_some() {
+                        return self.too_large(slot, &format!("at most {limit} characters"));
+                    }
+                }
+                Check::OneOf(words) => {
+                    if !words.iter().any(|w| *w == *text) {
+                        let must = format!("must be one of {}", words.join(", "));
+                        return self.refuse(slot, &must);
+                    }
+                }
+                Check::Map(words) => {
+                    if let Some((_, to)) = words.iter().find(|(from, _)| *from == *text) {
+                        text = Cow::Borrowed(to.as_str());
+                    }
+                }
+            }
+        }
+        Ok(Some((text, Some(slot))))
+    }
+
+    pub(super) fn text(&self, field: usize) -> Read<Arc<str>> {
+        Ok(self.checked_text(field)?.map(|(text, _)| text.into()))
+    }
+
+    pub(super) fn key(&self, field: usize) -> Read<Arc<str>> {
+        let Some((text, slot)) = self.checked_text(field)? else {
+            return Ok(None);
+        };
+        let fits = !text.is_empty() && text.chars().nth(MAX_KEY).is_none();
+        match slot {
+            Some(slot) if !fits || text.chars().any(char::is_control) => self.refuse(
+                slot,
+                &format!("must be 1 to {MAX_KEY} characters without control characters"),
+            ),
+            _ => Ok(Some(text.into())),
+        }
+    }
+
+    pub(super) fn status(&self, field: usize) -> Read<Status> {
+        let Some((text, slot)) = self.checked_text(field)? else {
+            return Ok(None);
+        };
+        match (Status::parse(&text), slot) {
+            (None, Some(slot)) => {
+                let must = format!(
+                    "must be one of {}",
+                    Status::ALL.map(Status::as_str).join(", ")
+                );
+                self.refuse(slot, &must)
+            }
+            (status, _) => Ok(status),
+        }
+    }
+
+    pub(super) fn id(&self, field: usize) -> Read<ConversationId> {
+        let Some((text, slot)) = self.checked_text(field)? else {
+            return Ok(None);
+        };
+        match (ConversationId::new(&text), slot) {
+            (Ok(id), _) => Ok(Some(id)),
+            (Err(_), Some(slot)) => self.refuse(slot, &InvalidId.to_string()),
+            (Err(_), None) => Ok(None),
+        }
+    }
+
+    /// A message's id, or a list of at least one.
+    pub(super) fn ids(&self, field: usize) -> Read<Vec<MessageId>> {
+        let (captured, slot) = match self.find(field)? {
+            Some(Found::Captured(captured, slot)) => (captured, slot),
+            _ => return Ok(None),
+        };
+        let one = |value: &Captured<'_>| match value {
+            Captured::Text(text) => MessageId::new(text).ok(),
+            _ => None,
+        };
+        match captured {
+            Captured::Text(_) => match one(captured) {
+                Some(id) => Ok(Some(vec![id])),
+                None => self.refuse(slot, &InvalidId.to_string()),
+            },
+            // Read as "all of it" an empty list would mark more than the client has seen.
+            Captured::List(list) if list.is_empty() => self.refuse(slot, "must not be empty"),
+            Captured::List(list) => match list.iter().map(one).collect() {
+                Some(ids) => Ok(Some(ids)),
+                None => self.refuse(slot, &InvalidId.to_string()),
+            },
+            Captured::TooMany => self.too_large(slot, &format!("at most {MAX_ELEMENTS} ids")),
+            _ => self.wrong(slot, "must be an id or a list of ids"),
+        }
+    }
+
+    pub(super) fn number(&self, field: usize) -> Read<u64> {
+        match self.find(field)? {
+            None => Ok(None),
+            Some(Found::Captured(Captured::Number(number), _)) => Ok(Some(*number)),
+            Some(Found::Captured(Captured::OtherNumber, slot)) => {
+                self.refuse(slot, "must be a whole number from 0")
+            }
+            Some(Found::Captured(_, slot)) => self.wrong(slot, "must be a whole number from 0"),
+            Some(Found::Given(Given::Number(number))) => Ok(Some(*number)),
+            Some(Found::Given(_)) => Ok(None),
+        }
+    }
+
+    pub(super) fn flag(&self, field: usize) -> Read<bool> {
+        match self.find(field)? {
+            None => Ok(None),
+            Some(Found::Captured(Captured::Flag(flag), _)) => Ok(Some(*flag)),
+            Some(Found::Captured(_, slot)) => self.wrong(slot, "must be true or false"),
+            Some(Found::Given(Given::Flag(flag))) => Ok(Some(*flag)),
+            Some(Found::Given(_)) => Ok(None),
+        }
+    }
+
+    pub(super) fn object(&self, field: usize) -> Read<Arc<RawValue>> {
+        match self.find(field)? {
+            None => Ok(None),
+            Some(Found::Captured(Captured::Raw(raw), slot)) if raw.get().starts_with('{') => {
+                self.check_json(slot, raw.get(), raw.get().len())?;
+                Ok(Some(Arc::from((*raw).to_owned())))
+            }
+            Some(Found::Captured(_, slot)) => self.wrong(slot, "must be an object"),
+            Some(Found::Given(Given::Object(members))) => self.assemble(members),
+            Some(Found::Given(_)) => Ok(None),
+        }
+    }
+
+    /// Refuses JSON that not every reader understands, or of which there is too much.
+    fn check_json(&self, slot: Slot, json: &str, bytes: usize) -> Result<(), Failure> {
+        let refused = if bytes > MAX_METADATA {
+            self.too_large::<()>(slot, &format!("at most {MAX_METADATA} bytes"))
+        } else if is_strict(json) {
+            Ok(None)
+        } else {
+            self.refuse(slot, "must be JSON that every reader understands")
+        };
+        refused.map(drop)
+    }
+
+    /// An object of those values that are there.
+    fn assemble(&self, members: &[(String, Slot)]) -> Read<Arc<RawValue>> {
+        let mut json = String::from("{");
+        for (key, slot) in members {
+            if let Captured::Raw(raw) = self.slots.get(*slot)
+                && raw.get() != "null"
+            {
+                if json.len() > 1 {
+                    json.push(',');
+                }
+                json.push_str(key);
+                json.push(':');
+                json.push_str(raw.get());
+                self.check_json(*slot, raw.get(), json.len() + 1)?;
+            }
+        }
+        if json.len() == 1 {
+            return Ok(None);
+        }
+        json.push('}');
+        // Keys and values are JSON, so the whole is.
+        Ok(RawValue::from_string(json).ok().map(Arc::from))
+    }
+
+    pub(super) fn numbers(&self, field: usize) -> Read<BTreeMap<ConversationId, u64>> {
+        let (captured, slot) = match self.find(field)? {
+            Some(Found::Captured(captured, slot)) => (captured, slot),
+            _ => return Ok(None),
+        };
+        let entries = match captured {
+            Captured::Object(entries) => entries,
+            Captured::TooMany => {
+                return self.too_large(slot, &format!("at most {MAX_ELEMENTS} conversations"));
+            }
+            _ => return self.wrong(slot, "must be an object"),
+        };
+        let mut numbers = BTreeMap::new();
+        for (name, value) in entries {
+            match (ConversationId::new(name), value) {
+                (Ok(id), Captured::Number(seq)) if !numbers.contains_key(&id) => {
+                    numbers.insert(id, *seq);
+                }
+                _ => {
+                    let must = "must give one whole number from 0 for each conversation id";
+                    return self.refuse(slot, must);
+                }
+            }
+        }
+        Ok(Some(numbers))
+    }
+}

@@ -1,0 +1,195 @@
+//! From a dialect file's text to its tables.
+
+use super::{
+    Dialect, Handshake, Rule,
+    command::{COMMANDS, Spec},
+    inbound::Captures,
+    outbound::{Answer, Words},
+    source::{DialectError, Node, Problems, unknown},
+    template::Templates,
+    vocabulary::{EVENTS, Kind},
+};
+
+const SECTIONS: [&str; 9] = [
+    "description",
+    "handshake",
+    "greet",
+    "ack",
+    "ack_error",
+    "error",
+    "shape",
+    "in",
+    "out",
+];
+
+/// Compiles a file, or tells everything that is wrong with it.
+pub(super) fn compile(name: &str, file: &str, text: &str) -> Result<Dialect, Vec<DialectError>> {
+    let mut problems = Problems::new(file);
+    let dialect = match Node::parse(text, &mut problems) {
+        Some(root) => compile_root(name, &root, &mut problems),
+        None => None,
+    };
+    match dialect {
+        Some(dialect) if problems.is_empty() => Ok(dialect),
+        _ => Err(problems.into_vec()),
+    }
+}
+
+fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dialect> {
+    root.allow(&SECTIONS, problems);
+    let description = root.get("description").and_then(|n| n.text(problems));
+    let description = description.unwrap_or_default().to_owned();
+    let handshake = handshake(root.get("handshake"), problems);
+    let mut templates = Templates::new(root.get("shape"), problems);
+
+    let greet = list(root.get("greet"))
+        .iter()
+        .filter_map(|node| event(&mut templates, node, Kind::Hello))
+        .collect();
+    let ack = required(&mut templates, root, "ack", Kind::Done);
+    let ack_error = required(&mut templates, root, "ack_error", Kind::Error);
+    let error = root.get("error");
+    let error = error.and_then(|node| event(&mut templates, node, Kind::Error));
+
+    let mut names = std::collections::HashMap::new();
+    let (mut rules, mut wants) = (Vec::new(), Vec::new());
+    let inbound = root.get("in").and_then(|n| n.table(templates.problems));
+    for (event, node) in inbound.unwrap_or_default() {
+        if let Some((rule, captures)) = in_rule(event, node, &mut templates) {
+            names.insert(event.clone(), rules.len());
+            rules.push(rule);
+            wants.push(captures.wants);
+        }
+    }
+    let mut out = Vec::new();
+    out.resize_with(EVENTS.len(), Vec::new);
+    for node in list(root.get("out")) {
+        if let Some(rule) = templates.out_rule(node) {
+            out[rule.on].push(rule);
+        }
+    }
+    Some(Dialect {
+        name: name.to_owned(),
+        index: 0,
+        description,
+        names,
+        wants,
+        rules,
+        handshake,
+        greet,
+        ack: ack?,
+        ack_error: ack_error?,
+        error,
+        out,
+    })
+}
+
+fn list(node: Option<&Node>) -> &[Node] {
+    node.map(Node::one_or_many).unwrap_or_default()
+}
+
+/// An event without conditions.
+fn event(templates: &mut Templates<'_>, node: &Node, kind: Kind) -> Option<Words> {
+    node.table(templates.problems)?;
+    node.allow(&["event", "payload", "args"], templates.problems);
+    templates.words(node, kind)
+}
+
+fn required(
+    templates: &mut Templates<'_>,
+    root: &Node,
+    key: &str,
+    kind: Kind,
+) -> Option<super::Ack> {
+    match root.get(key) {
+        Some(node) => Some(templates.arguments(node, kind).into()),
+        None => {
+            templates.problems.whole(format!("needs `{key}`"));
+            None
+        }
+    }
+}
+
+fn handshake(node: Option<&Node>, problems: &mut Problems) -> Handshake {
+    let mut captures = Captures::default();
+    let (mut token, mut claims) = (Vec::new(), Vec::new());
+    if let Some(node) = node {
+        node.allow(&["token", "claims"], problems);
+        token = captures.paths(node.get("token"), problems);
+        claims = captures.paths(node.get("claims"), problems);
+    }
+    Handshake {
+        captures,
+        token,
+        claims,
+    }
+}
+
+fn in_rule(event: &str, node: &Node, templates: &mut Templates<'_>) -> Option<(Rule, Captures)> {
+    node.table(templates.problems)?;
+    let keys = [
+        "command",
+        "args",
+        "claims",
+        "ack",
+        "ack_error",
+        "answer",
+        "error",
+    ];
+    node.allow(&keys, templates.problems);
+    let spec = command(node, templates.problems)?;
+
+    let mut captures = Captures::default();
+    let first = captures.first();
+    let mut alternatives = Vec::new();
+    match node.get("args").map(|n| (n, n.one_or_many())) {
+        Some((_, nodes)) if !nodes.is_empty() => {
+            for node in nodes {
+                alternatives.extend(captures.alternative(spec, node, templates.problems));
+            }
+        }
+        Some((args, _)) => templates
+            .problems
+            .at(args, "needs at least one table of fields"),
+        None => templates.problems.at(node, "needs `args`"),
+    }
+    let claims = captures.paths(node.get("claims"), templates.problems);
+    let answers: Vec<Answer> = list(node.get("answer"))
+        .iter()
+        .filter_map(|node| templates.answer(node, spec.reply))
+        .collect();
+    let mut ack = |key, kind| {
+        let node = node.get(key)?;
+        Some(templates.arguments(node, kind).into())
+    };
+    let rule = Rule {
+        event: event.to_owned(),
+        command: spec.name,
+        build: spec.build,
+        ack: ack("ack", spec.reply),
+        ack_error: ack("ack_error", Kind::Error),
+        error: node
+            .get("error")
+            .and_then(|n| self::event(templates, n, Kind::Error)),
+        answers,
+        alternatives,
+        claims,
+        first,
+        infos: std::mem::take(&mut captures.infos),
+    };
+    Some((rule, captures))
+}
+
+fn command(node: &Node, problems: &mut Problems) -> Option<&'static Spec> {
+    let Some(command) = node.get("command") else {
+        problems.at(node, "needs `command`");
+        return None;
+    };
+    let name = command.text(problems)?;
+    let found = COMMANDS.iter().find(|spec| spec.name == name);
+    if found.is_none() {
+        let allowed = COMMANDS.each_ref().map(|spec| spec.name);
+        problems.at(command, unknown("command", name, &allowed));
+    }
+    found
+}

@@ -1,0 +1,333 @@
+//! Compiles inbound rules: which arguments of an event become which fields of a command.
+
+use super::{
+    bind::{Binding, Check, Given, SlotInfo},
+    capture::{MAX_SLOTS, Slot, Want},
+    command::{Field, FieldType, Spec},
+    expr::{Expr, Filter, Term},
+    render::push_text,
+    source::{Node, Problems, Value, unknown},
+    template::pairs,
+};
+use crate::chat::{ConversationId, Status};
+
+const FILTERS: [&str; 5] = ["truncate", "max_chars", "one_of", "map", "required"];
+
+/// What a rule captures, and as what.
+#[derive(Default)]
+pub(super) struct Captures {
+    /// By argument.
+    pub wants: Vec<Want>,
+    /// By slot.
+    pub infos: Vec<SlotInfo>,
+    paths: Vec<(Path, bool)>,
+}
+
+/// One way to read an event's arguments.
+pub(super) struct Alternative {
+    /// By the field's place in the command.
+    pub bindings: Vec<Option<Binding>>,
+    /// How the arguments look, for people.
+    pub sketch: String,
+}
+
+/// The place of a value among the arguments: `$1.data.text`; without `$`, of the first argument.
+#[derive(Debug, Clone, PartialEq)]
+struct Path {
+    argument: usize,
+    members: Vec<String>,
+}
+
+impl Path {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut names = text.split('.').map(str::to_owned).peekable();
+        let mut argument = 0;
+        if let Some(number) = names.peek().and_then(|n| n.strip_prefix('$')) {
+            match number.parse() {
+                Ok(n) if n < 8 => argument = n,
+                _ => return Err(format!("\"${number}\" is not an argument, $0 to $7 are")),
+            }
+            names.next();
+        }
+        Ok(Self {
+            argument,
+            members: names.collect(),
+        })
+    }
+
+    fn label(&self) -> String {
+        let members = self.members.join(".");
+        match (self.argument, members.is_empty()) {
+            (n, true) => format!("argument {}", n + 1),
+            (0, false) => members,
+            (n, false) => format!("argument {}, {members}", n + 1),
+        }
+    }
+}
+
+impl Captures {
+    /// The slot of a value, as it came (`raw`) or taken apart.
+    fn slot(&mut self, path: Path, raw: bool) -> Result<Slot, String> {
+        if let Some(at) = self.paths.iter().position(|(p, r)| *p == path && *r == raw) {
+            return Ok(at);
+        }
+        let slot = self.paths.len();
+        if slot == MAX_SLOTS {
+            return Err(format!(
+                "more than {MAX_SLOTS} different values in one rule"
+            ));
+        }
+        while self.wants.len() <= path.argument {
+            self.wants.push(Want::default());
+        }
+        let want = self.wants[path.argument].walk(path.members.iter().map(String::as_str));
+        *(if raw { &mut want.raw } else { &mut want.value }) = Some(slot);
+        self.infos.push(SlotInfo {
+            label: path.label(),
+            whole: path.members.is_empty(),
+        });
+        self.paths.push((path, raw));
+        Ok(slot)
+    }
+
+    /// Says of a slot's value that its elements or members are to be kept.
+    fn keep(&mut self, slot: Slot, ty: FieldType) {
+        let (path, _) = &self.paths[slot];
+        let want = self.wants[path.argument].walk(path.members.iter().map(String::as_str));
+        want.elements |= ty == FieldType::Ids;
+        want.entries |= ty == FieldType::Numbers;
+    }
+
+    /// Compiles a list of paths.
+    pub(super) fn paths(&mut self, node: Option<&Node>, problems: &mut Problems) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        for node in node.map(Node::one_or_many).unwrap_or_default() {
+            let slot = match Expr::of(node) {
+                Ok(Expr { terms, filters }) if filters.is_empty() => terms
+                    .iter()
+                    .map(|term| match term {
+                        Term::Path(path) => Path::parse(path).and_then(|p| self.slot(p, false)),
+                        _ => Err("must be a path".to_owned()),
+                    })
+                    .collect(),
+                Ok(_) => Err("takes no filter".to_owned()),
+                Err(message) => Err(message),
+            };
+            match slot {
+                Ok(found) => slots.extend::<Vec<Slot>>(found),
+                Err(message) => problems.at(node, message),
+            }
+        }
+        slots
+    }
+
+    /// Whether the first argument came as an object.
+    pub(super) fn first(&mut self) -> Option<Slot> {
+        let first = Path {
+            argument: 0,
+            members: Vec::new(),
+        };
+        self.slot(first, false).ok()
+    }
+
+    /// Compiles one table of fields.
+    pub(super) fn alternative(
+        &mut self,
+        spec: &Spec,
+        node: &Node,
+        problems: &mut Problems,
+    ) -> Option<Alternative> {
+        let table = node.table(problems)?;
+        let names: Vec<&str> = spec.fields.iter().map(|f| f.name).collect();
+        node.allow(&names, problems);
+        let mut tree = Tree::default();
+        let mut bindings = Vec::new();
+        for field in spec.fields {
+            let bound = table.iter().find(|(name, _)| name == field.name);
+            if bound.is_none() && field.required {
+                let message = format!("`{}` needs `{}`", spec.name, field.name);
+                problems.at(node, message);
+            }
+            bindings.push(bound.and_then(|(_, node)| {
+                self.binding(field, node, &mut tree)
+                    .map_err(|message| problems.at(node, message))
+                    .ok()
+            }));
+        }
+        let sketch = tree.arguments();
+        Some(Alternative { bindings, sketch })
+    }
+
+    fn binding(&mut self, field: &Field, node: &Node, tree: &mut Tree) -> Result<Binding, String> {
+        if let Value::Table(members) = &node.value {
+            return self.assembled(field, members, tree);
+        }
+        let expr = Expr::of(node)?;
+        let (checks, required) = checks(field, &expr.filters)?;
+        let mut binding = Binding {
+            terms: Vec::new(),
+            required,
+            checks,
+        };
+        let constant = expr.terms.iter().any(|t| !matches!(t, Term::Path(_)));
+        for (i, term) in expr.terms.iter().enumerate() {
+            let Term::Path(path) = term else {
+                if i + 1 < expr.terms.len() {
+                    return Err("what comes before `or` is never absent".into());
+                }
+                binding.terms.push(given(field, term)?);
+                continue;
+            };
+            let path = Path::parse(path)?;
+            let optional = constant || !(field.required || required);
+            tree.add(&path, field.name, optional);
+            let slot = self.slot(path, field.ty == FieldType::Object)?;
+            self.keep(slot, field.ty);
+            binding.terms.push(Given::Slot(slot));
+        }
+        Ok(binding)
+    }
+
+    /// A table in place of an expression: an object made of several values.
+    fn assembled(
+        &mut self,
+        field: &Field,
+        members: &[(String, Node)],
+        tree: &mut Tree,
+    ) -> Result<Binding, String> {
+        if field.ty != FieldType::Object {
+            return Err("must be an expression, not a table".into());
+        }
+        let mut parts = Vec::new();
+        for (name, node) in members {
+            let expr = Expr::of(node)?;
+            let ([Term::Path(path)], []) = (expr.terms.as_slice(), expr.filters.as_slice()) else {
+                return Err(format!("`{name}` must be one path without filters"));
+            };
+            let path = Path::parse(path)?;
+            tree.add(&path, name, true);
+            let mut key = String::new();
+            push_text(&mut key, name);
+            parts.push((key, self.slot(path, true)?));
+        }
+        Ok(Binding {
+            terms: vec![Given::Object(parts)],
+            required: false,
+            checks: Vec::new(),
+        })
+    }
+}
+
+/// A constant in place of an argument.
+fn given(field: &Field, term: &Term) -> Result<Given, String> {
+    match (field.ty, term) {
+        (FieldType::Text, Term::Text(text)) => Ok(Given::Text(text.clone())),
+        (FieldType::Status, Term::Text(text)) if Status::parse(text).is_some() => {
+            Ok(Given::Text(text.clone()))
+        }
+        (FieldType::Status, Term::Text(text)) => {
+            Err(unknown("status", text, &Status::ALL.map(Status::as_str)))
+        }
+        (FieldType::Id, Term::Text(text)) if ConversationId::new(text).is_ok() => {
+            Ok(Given::Text(text.clone()))
+        }
+        (FieldType::Flag, Term::Flag(flag)) => Ok(Given::Flag(*flag)),
+        (FieldType::Number, Term::Json(json)) => json
+            .parse()
+            .map(Given::Number)
+            .map_err(|_| "must be a whole number from 0".to_owned()),
+        _ => Err(format!("`{}` cannot be such a constant", field.name)),
+    }
+}
+
+/// What the filters ask of a field, and whether it is required.
+fn checks(field: &Field, filters: &[Filter]) -> Result<(Vec<Check>, bool), String> {
+    let mut checks = Vec::new();
+    let mut required = false;
+    let textual = matches!(
+        field.ty,
+        FieldType::Text | FieldType::Key | FieldType::Status
+    );
+    for filter in filters {
+        let number = || match filter.args.as_slice() {
+            [n] => n.parse().ok().filter(|n| *n > 0),
+            _ => None,
+        };
+        let count =
+            || number().ok_or_else(|| format!("`{}` takes a number of characters", filter.name));
+        match filter.name.as_str() {
+            "required" if filter.args.is_empty() => required = true,
+            "required" => return Err("`required` takes no argument".into()),
+            name if FILTERS.contains(&name) && !textual => {
+                return Err(format!("`{name}` is for text, `{}` is none", field.name));
+            }
+            "truncate" => checks.push(Check::Truncate(count()?)),
+            "max_chars" => checks.push(Check::MaxChars(count()?)),
+            "one_of" if !filter.args.is_empty() => checks.push(Check::OneOf(filter.args.clone())),
+            "one_of" => return Err("`one_of` takes the words that are allowed".into()),
+            "map" => checks.push(Check::Map(pairs(&filter.args)?)),
+            name => return Err(unknown("filter", name, &FILTERS)),
+        }
+    }
+    Ok((checks, required))
+}
+
+/// The arguments as they look, for people and for error texts.
+#[derive(Default)]
+struct Tree {
+    whole: Option<String>,
+    optional: bool,
+    members: Vec<(String, Tree)>,
+}
+
+impl Tree {
+    fn add(&mut self, path: &Path, name: &str, optional: bool) {
+        let argument = path.argument.to_string();
+        let mut node = self.child(&argument);
+        for member in &path.members {
+            node = node.child(member);
+        }
+        node.whole = Some(name.to_owned());
+        node.optional = optional;
+    }
+
+    fn child(&mut self, name: &str) -> &mut Tree {
+        let at = match self.members.iter().position(|(n, _)| n == name) {
+            Some(at) => at,
+            None => {
+                self.members.push((name.to_owned(), Tree::default()));
+                self.members.len() - 1
+            }
+        };
+        &mut self.members[at].1
+    }
+
+    fn all_optional(&self) -> bool {
+        match self.members.is_empty() {
+            true => self.optional,
+            false => self.members.iter().all(|(_, t)| t.all_optional()),
+        }
+    }
+
+    fn arguments(mut self) -> String {
+        self.members.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let shown = self.members.iter().map(|(_, tree)| match &tree.whole {
+            Some(name) if tree.members.is_empty() => {
+                format!("<{name}>{}", if tree.optional { "?" } else { "" })
+            }
+            _ => tree.object(),
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
+    fn object(&self) -> String {
+        let shown = self.members.iter().map(|(name, tree)| {
+            let mark = if tree.all_optional() { "?" } else { "" };
+            match tree.members.is_empty() {
+                true => format!("{name}{mark}"),
+                false => format!("{name}{mark}: {}", tree.object()),
+            }
+        });
+        format!("{{{}}}", shown.collect::<Vec<_>>().join(", "))
+    }
+}

@@ -1,0 +1,304 @@
+//! Dialects: the event vocabularies that clients already speak, as TOML files.
+//!
+//! A dialect maps an app's Socket.IO events onto [`Command`]s and [`Event`]s and back. The chat
+//! core never sees a dialect, and no event name is written in Rust: `config/dialects/*.toml` are
+//! embedded, and a folder named in the configuration adds to them or replaces them.
+//!
+//! # The files
+//!
+//! ```toml
+//! description = "for people"
+//!
+//! [handshake]                        # of the CONNECT packet's auth object
+//! token = "token or accessToken"     # where the token is
+//! claims = ["userId"]                # must name the token's own user
+//!
+//! [[greet]]                          # sent to a fresh connection
+//! event = "connected"
+//! payload = { userId = "user.id", socketId = "device" }
+//!
+//! [ack]                              # to a command that succeeded, unless its rule says otherwise
+//! ok = true
+//! [ack_error]                        # to one that did not
+//! error = "error.code"
+//! [error]                            # sent instead where no ack was asked
+//! event = "error"
+//! payload = { message = "error.message" }
+//!
+//! [shape.message]                    # an object that several payloads share
+//! of = "message"                     # message, user, participant, conversation, joined
+//! payload = { id = "message.id", text = "message.content" }
+//!
+//! [in."message:send"]                # what a client says
+//! command = "send"
+//! args = [                           # tried in order
+//!     { conversation = "$0", content = "$1" },
+//!     { conversation = "conversationId or chatId", content = "text | truncate 1000" },
+//! ]
+//! claims = ["senderId"]
+//! ack = { ok = true, message = "message | shape message" }
+//! answer = [{ event = "message:sent", payload = { id = "message.id" } }]
+//!
+//! [[out]]                            # what clients hear
+//! on = "message.created"
+//! to = ["own_device", "other"]       # origin, own_device, other, absent
+//! when = { "message.kind" = ["text", "image"] }
+//! event = "message:new"
+//! payload = { "..." = "message | shape message", mine = "hearer.own" }
+//! ```
+//!
+//! **Expressions** are texts: `term or term ... | filter`. A term is a path, a `'text'`, a number,
+//! `true`, `false`, `null`, `[]` or `{}`. The first term that is there counts.
+//!
+//! **Inbound paths** name values among the arguments: `$0` is the first argument, `$1.a.b` is
+//! inside the second, `a.b` is short for `$0.a.b`. An alternative applies if its whole arguments
+//! have the right type and its required fields are there; a field that is there and wrong is an
+//! error. `null` counts as absent. Filters: `truncate N`, `max_chars N`, `one_of a b`,
+//! `map from=to ...`, `required`. A table in place of an expression collects values into an object:
+//! `metadata = { attachments = "attachments" }`. Further arguments are ignored.
+//!
+//! **Outbound paths** name members of what a rule is about; the table in `vocabulary.rs` is
+//! complete, and an unknown path is answered with the list. Filters: `ms` (a time as milliseconds
+//! instead of ISO 8601), `excerpt N`, `map from=to ...`, `shape NAME`. What is absent is left out
+//! of an object and is `null` in a list; `or null` writes it. `"..."` takes over the members of a
+//! shaped thing or of a JSON object such as `message.metadata`; of the latter, members named beside
+//! it are dropped, `"...missing"` adds members where it has none of the name, `"...present"`
+//! replaces them where it has. `args = [...]` in place of `payload` gives several arguments.
+
+mod bind;
+mod capture;
+mod command;
+mod compile;
+mod decode;
+mod describe;
+mod expr;
+mod inbound;
+mod outbound;
+mod render;
+mod set;
+mod source;
+mod strict;
+mod template;
+mod vocabulary;
+
+use std::collections::HashMap;
+
+use crate::chat::{ChatError, Command, Event, Hearer, Millis, Profile, Reply, UserId};
+
+use self::{
+    bind::{Arguments, Failure, SlotInfo},
+    capture::{Slot, Want},
+    inbound::{Alternative, Captures},
+    outbound::{Answer, OutRule, Words},
+    render::{Program, Scope, push_text},
+    vocabulary::Item,
+};
+
+pub use self::{
+    set::{Dialects, check_file},
+    source::DialectError,
+};
+
+/// Names an inbound rule of one dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RuleId(u16);
+
+/// A decoded inbound event.
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    /// The rule that decoded it, by which it is answered.
+    pub rule: RuleId,
+    /// What is asked for.
+    pub command: Command,
+    /// The user that the payload says it comes from. If that is not the connection's own user, the
+    /// command must be refused as forbidden.
+    pub claimed: Option<UserId>,
+}
+
+/// An inbound event that cannot be decoded.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// The event's rule, where it has one.
+    pub rule: Option<RuleId>,
+    /// Why: `invalid`, `too_large` or `forbidden`, naming the field.
+    pub error: ChatError,
+    /// Whether the dialect has no such event.
+    pub unknown_event: bool,
+}
+
+/// What a greeting tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Hello<'a> {
+    /// Who connected.
+    pub profile: &'a Profile,
+    /// The client's own socket id.
+    pub device: &'a str,
+    /// The gateway's time.
+    pub now: Millis,
+}
+
+/// What a client told in its handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduction {
+    /// The token, where the dialect looks for it. Never logged.
+    pub token: Option<String>,
+    /// The user that the client says it is, to be compared with the token's.
+    pub claimed: Option<UserId>,
+}
+
+/// One vocabulary, compiled.
+pub struct Dialect {
+    name: String,
+    index: usize,
+    description: String,
+    /// Inbound event names with the place of their rule.
+    names: HashMap<String, usize>,
+    /// By rule, then argument.
+    wants: Vec<Vec<Want>>,
+    rules: Vec<Rule>,
+    handshake: Handshake,
+    greet: Vec<Words>,
+    ack: Ack,
+    ack_error: Ack,
+    error: Option<Words>,
+    /// By place in [`vocabulary::EVENTS`].
+    out: Vec<Vec<OutRule>>,
+}
+
+/// An `[in.*]` rule.
+struct Rule {
+    event: String,
+    command: &'static str,
+    build: fn(&Arguments<'_, '_>) -> Result<Command, Failure>,
+    alternatives: Vec<Alternative>,
+    claims: Vec<Slot>,
+    infos: Vec<SlotInfo>,
+    /// Where the first argument is.
+    first: Option<Slot>,
+    ack: Option<Ack>,
+    ack_error: Option<Ack>,
+    answers: Vec<Answer>,
+    error: Option<Words>,
+}
+
+/// The arguments of an ack.
+struct Ack {
+    program: Program,
+    /// How they look, for people.
+    sketch: String,
+}
+
+impl From<(Program, String)> for Ack {
+    fn from((program, sketch): (Program, String)) -> Self {
+        Self { program, sketch }
+    }
+}
+
+/// `[handshake]`
+struct Handshake {
+    captures: Captures,
+    token: Vec<Slot>,
+    claims: Vec<Slot>,
+}
+
+impl Dialect {
+    /// The name, by which the configuration and connections choose it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The place in its set, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The name of a rule's inbound event.
+    pub fn event_name(&self, rule: RuleId) -> &str {
+        self.rule(rule).map_or("", |rule| &rule.event)
+    }
+
+    /// The events that greet a fresh connection, each a JSON array `["name", {...}]`.
+    pub fn greet(&self, hello: &Hello<'_>) -> Vec<String> {
+        let scope = own(Item::Hello(hello));
+        self.greet.iter().map(|w| w.program.text(scope)).collect()
+    }
+
+    /// What a connection in that role hears of an event, usually one event or none. Each is a JSON
+    /// array `["name", {...}]`. A backend's own event is passed on as it is, whatever the role.
+    pub fn encode(&self, event: &Event, hearer: Hearer) -> Vec<String> {
+        if let Event::Emit { name, args, .. } = event {
+            return vec![raw_event(name, args.get())];
+        }
+        let Some((at, item)) = vocabulary::event(event) else {
+            return Vec::new();
+        };
+        let scope = Scope {
+            item,
+            own: matches!(hearer, Hearer::Origin | Hearer::OwnDevice),
+        };
+        self.out[at]
+            .iter()
+            .filter(|rule| rule.to.contains(&hearer) && outbound::met(&rule.conditions, scope))
+            .map(|rule| rule.words.program.text(scope))
+            .collect()
+    }
+
+    /// The arguments of the ack to a command that succeeded, as a JSON array.
+    pub fn ack(&self, rule: RuleId, reply: &Reply) -> String {
+        let own_ack = self.rule(rule).and_then(|rule| rule.ack.as_ref());
+        own_ack
+            .unwrap_or(&self.ack)
+            .program
+            .text(own(command::reply_item(reply)))
+    }
+
+    /// The arguments of the ack to an event that was refused, as a JSON array.
+    pub fn ack_error(&self, rule: Option<RuleId>, error: &ChatError) -> String {
+        let rule = rule.and_then(|rule| self.rule(rule));
+        rule.and_then(|rule| rule.ack_error.as_ref())
+            .unwrap_or(&self.ack_error)
+            .program
+            .text(own(Item::Error(error)))
+    }
+
+    /// The events that answer a command on the causing connection, whether or not an ack was
+    /// asked. Each is a JSON array `["name", {...}]`.
+    pub fn answer(&self, rule: RuleId, reply: &Reply) -> Vec<String> {
+        let mut events = Vec::new();
+        let scope = own(command::reply_item(reply));
+        for answer in self.rule(rule).map_or(&[][..], |rule| &rule.answers) {
+            answer.run(scope, &mut events);
+        }
+        events
+    }
+
+    /// The event that tells the causing connection of a refusal where no ack was asked.
+    pub fn error(&self, rule: Option<RuleId>, error: &ChatError) -> Option<String> {
+        let rule = rule.and_then(|rule| self.rule(rule));
+        let words = rule.and_then(|rule| rule.error.as_ref());
+        let words = words.or(self.error.as_ref())?;
+        Some(words.program.text(own(Item::Error(error))))
+    }
+
+    fn rule(&self, rule: RuleId) -> Option<&Rule> {
+        self.rules.get(usize::from(rule.0))
+    }
+}
+
+/// What the causing connection itself is told.
+fn own(item: Item<'_>) -> Scope<'_> {
+    Scope { item, own: true }
+}
+
+/// `["name", ...args]` of a name and a JSON array.
+fn raw_event(name: &str, args: &str) -> String {
+    let mut text = String::with_capacity(name.len() + args.len() + 4);
+    text.push('[');
+    push_text(&mut text, name);
+    let inner = args.trim().strip_prefix('[').unwrap_or("]").trim_start();
+    if inner != "]" {
+        text.push(',');
+    }
+    text.push_str(inner);
+    text
+}

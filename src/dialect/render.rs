@@ -1,0 +1,326 @@
+//! Compiled templates, and how they become JSON text.
+//!
+//! A template is a flat list of operations that append to one string. Text that is always the same
+//! is merged and escaped when the file is loaded. Every member of an object ends with a comma;
+//! closing the object takes the last one back, so that optional members cost no bookkeeping.
+
+use std::{fmt::Write, sync::Arc};
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{
+    capture::TextSeed,
+    vocabulary::{Datum, Get, Item},
+};
+
+/// A compiled template.
+#[derive(Default)]
+pub(super) struct Program(pub Vec<Op>);
+
+/// The members of an object that several templates share.
+pub(super) struct Shape {
+    pub members: Program,
+    /// The names of its members.
+    pub names: Vec<String>,
+    /// How it looks, for people.
+    pub sketch: String,
+}
+
+pub(super) enum Op {
+    /// Appends this.
+    Text(String),
+    /// Appends a value; `null` where it is absent.
+    Put(Pick),
+    /// Appends a key with its value and a comma, or nothing where the value is absent.
+    Member(String, Pick),
+    /// Appends the members of a thing's shape.
+    Splice(Source, Arc<Shape>),
+    /// Appends the members of a JSON object but for those named.
+    Spread(Source, Vec<String>),
+    /// Runs on if the JSON object has, or has not, a member of that name.
+    If {
+        of: Source,
+        name: String,
+        has: bool,
+        then: Program,
+    },
+    /// Closes an object or a list whose last member may have left a comma.
+    Close(char),
+}
+
+/// A value with the form it is written in.
+pub(super) struct Pick {
+    /// Tried in order.
+    pub sources: Vec<Source>,
+    /// JSON text to write if all are absent.
+    pub fallback: Option<String>,
+    pub form: Form,
+}
+
+/// How a value is written.
+pub(super) enum Form {
+    /// As it is; times as ISO 8601.
+    Plain,
+    /// A time as milliseconds since 1970.
+    Millis,
+    /// Cut to so many characters, the last one an ellipsis.
+    Excerpt(usize),
+    /// Other words for some texts.
+    Map(Vec<(String, String)>),
+    /// A thing, or each thing of a list, in a shape.
+    Shape(Arc<Shape>),
+}
+
+/// The way from a template's thing to a value.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub steps: Vec<Get>,
+    /// Members of a JSON object to follow from there.
+    pub json: Vec<String>,
+    /// Instead: whether the hearer is the user who caused the event.
+    pub own: bool,
+}
+
+/// What a template sees.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub item: Item<'a>,
+    /// Whether the hearer is the user who caused the event.
+    pub own: bool,
+}
+
+impl Source {
+    pub(super) fn get<'a>(&self, scope: Scope<'a>) -> Datum<'a> {
+        if self.own {
+            return Datum::Flag(scope.own);
+        }
+        let mut datum = Datum::Thing(scope.item);
+        for step in &self.steps {
+            match datum {
+                Datum::Thing(item) => datum = step(item),
+                _ => return Datum::Absent,
+            }
+        }
+        for name in &self.json {
+            datum = match datum {
+                Datum::Json(json) => member(json, name).map_or(Datum::Absent, Datum::Json),
+                _ => return Datum::Absent,
+            };
+        }
+        datum
+    }
+}
+
+impl Pick {
+    fn get<'a>(&self, scope: Scope<'a>) -> Datum<'a> {
+        for source in &self.sources {
+            match source.get(scope) {
+                Datum::Absent => {}
+                datum => return datum,
+            }
+        }
+        Datum::Absent
+    }
+
+    fn put(&self, scope: Scope<'_>, out: &mut String) {
+        match (self.get(scope), &self.fallback) {
+            (Datum::Absent, Some(json)) => out.push_str(json),
+            (datum, _) => self.form.put(datum, scope.own, out),
+        }
+    }
+}
+
+impl Form {
+    fn put(&self, datum: Datum<'_>, own: bool, out: &mut String) {
+        match datum {
+            Datum::Absent => out.push_str("null"),
+            Datum::Text(text) => self.put_text(text, out),
+            Datum::Number(number) => push_number(out, number),
+            Datum::Flag(flag) => out.push_str(if flag { "true" } else { "false" }),
+            Datum::Time(at) => match self {
+                Self::Millis => push_number(out, at.0),
+                _ => {
+                    out.push('"');
+                    out.push_str(&at.to_iso());
+                    out.push('"');
+                }
+            },
+            Datum::Json(json) => out.push_str(json),
+            Datum::Thing(item) => match self {
+                Self::Shape(shape) => {
+                    out.push('{');
+                    shape.members.run(Scope { item, own }, out);
+                    close(out, '}');
+                }
+                // A thing without a shape is refused when the file is loaded.
+                _ => out.push_str("null"),
+            },
+            Datum::List(list) => {
+                out.push('[');
+                list.each(|datum| {
+                    self.put(datum, own, out);
+                    out.push(',');
+                });
+                close(out, ']');
+            }
+        }
+    }
+
+    fn put_text(&self, text: &str, out: &mut String) {
+        match self {
+            Self::Excerpt(limit) => push_excerpt(out, text, *limit),
+            Self::Map(words) => {
+                let word = words.iter().find(|(from, _)| from == text);
+                push_text(out, word.map_or(text, |(_, to)| to));
+            }
+            _ => push_text(out, text),
+        }
+    }
+}
+
+impl Program {
+    /// Appends the template's text for this thing.
+    pub(super) fn run(&self, scope: Scope<'_>, out: &mut String) {
+        for op in &self.0 {
+            match op {
+                Op::Text(text) => out.push_str(text),
+                Op::Put(pick) => pick.put(scope, out),
+                Op::Member(key, pick) => match pick.get(scope) {
+                    Datum::Absent => {}
+                    datum => {
+                        out.push_str(key);
+                        pick.form.put(datum, scope.own, out);
+                        out.push(',');
+                    }
+                },
+                Op::Splice(source, shape) => {
+                    if let Datum::Thing(item) = source.get(scope) {
+                        shape.members.run(Scope { item, ..scope }, out);
+                    }
+                }
+                Op::Spread(source, except) => {
+                    if let Datum::Json(json) = source.get(scope) {
+                        each_member(json, |name, value| {
+                            if !except.iter().any(|e| e == name) {
+                                push_text(out, name);
+                                out.push(':');
+                                out.push_str(value);
+                                out.push(',');
+                            }
+                        });
+                    }
+                }
+                Op::If {
+                    of,
+                    name,
+                    has,
+                    then,
+                } => {
+                    let found = matches!(of.get(scope), Datum::Json(json)
+                        if member(json, name).is_some());
+                    if found == *has {
+                        then.run(scope, out);
+                    }
+                }
+                Op::Close(bracket) => close(out, *bracket),
+            }
+        }
+    }
+
+    /// The template's text, in a string of its own.
+    pub(super) fn text(&self, scope: Scope<'_>) -> String {
+        let mut out = String::with_capacity(512);
+        self.run(scope, &mut out);
+        out
+    }
+}
+
+/// No JSON value ends with a comma, so one at the end was left by the last member.
+fn close(out: &mut String, bracket: char) {
+    if out.ends_with(',') {
+        out.pop();
+    }
+    out.push(bracket);
+}
+
+/// Appends a number.
+fn push_number(out: &mut String, number: impl std::fmt::Display) {
+    // Writing to a string does not fail.
+    let _ = write!(out, "{number}");
+}
+
+/// Appends a text as JSON, with its quotes.
+pub(super) fn push_text(out: &mut String, text: &str) {
+    out.push('"');
+    push_escaped(out, text);
+    out.push('"');
+}
+
+fn push_excerpt(out: &mut String, text: &str, limit: usize) {
+    out.push('"');
+    match text.char_indices().nth(limit) {
+        None => push_escaped(out, text),
+        Some(_) => {
+            let end = text.char_indices().nth(limit.saturating_sub(1));
+            push_escaped(out, &text[..end.map_or(0, |(at, _)| at)]);
+            out.push('…');
+        }
+    }
+    out.push('"');
+}
+
+/// RFC 8259, section 7: quotes, backslashes and control characters.
+fn push_escaped(out: &mut String, text: &str) {
+    let mut from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        // An ASCII byte is a character of its own, so both ends are boundaries.
+        out.push_str(&text[from..at]);
+        from = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            _ => {
+                let _ = write!(out, "\\u{byte:04x}");
+            }
+        }
+    }
+    out.push_str(&text[from..]);
+}
+
+/// Calls `f` with every member of a JSON object, in order; with none if it is something else.
+fn each_member<'a>(json: &'a str, f: impl FnMut(&str, &'a str)) {
+    struct Each<F>(F);
+    impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Each<F> {
+        type Value = ();
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+            while let Some(name) = map.next_key_seed(TextSeed)? {
+                let value: &'de RawValue = map.next_value()?;
+                (self.0)(&name, value.get());
+            }
+            Ok(())
+        }
+    }
+    // What was stored had been checked; a value that is no object has no members.
+    let _ = serde_json::Deserializer::from_str(json).deserialize_map(Each(f));
+}
+
+/// The member of that name; `None` if there is none or it is null.
+fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    let mut found = None;
+    each_member(json, |key, value| {
+        if key == name {
+            found = Some(value);
+        }
+    });
+    found.filter(|value| *value != "null")
+}

@@ -1,0 +1,264 @@
+//! From the wire to the use case: one bounded queue per connection, handled in order.
+//!
+//! Socketioxide spawns a task per event, which loses their order and lets a flooding client run
+//! away. Implementing [`MessageHandler`] takes the raw event before that. The worker exists only
+//! while there is work, so that an idle connection has no task of its own.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use parking_lot::Mutex;
+use socketioxide::{handler::MessageHandler, socket::Socket};
+use socketioxide_core::{Str, Value};
+
+use super::{adapter::EdgeAdapter, commands, line::Cut, server::Edge, session::Session};
+use crate::{chat::ChatError, telemetry};
+
+/// The longest that the worker rests after a refused event. Together with the paused line it
+/// slows a flooding client down to what the limit allows.
+const MAX_REST: std::time::Duration = std::time::Duration::from_millis(250);
+/// What a client is told to wait when its queue is full.
+const QUEUE_FULL_RETRY: std::time::Duration = std::time::Duration::from_millis(1000);
+
+/// An event as it came.
+pub struct Raw {
+    /// `["name", arg, ...]`
+    pub data: Str,
+    /// Whether it has binary attachments.
+    pub binary: bool,
+    /// Under which id an ack is asked for.
+    pub ack: Option<i64>,
+    /// When it came.
+    pub at: Instant,
+}
+
+/// Events waiting for their turn.
+pub struct Inbox {
+    capacity: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Raw>,
+    /// Whether the connection is in the hub, so that events may be handled.
+    open: bool,
+    /// Whether a worker is at it.
+    working: bool,
+    /// Refused events since the last that was not.
+    refused: u32,
+}
+
+enum Pushed {
+    Queued { start: bool, high: bool },
+    Full(Raw),
+}
+
+impl Inbox {
+    /// An empty inbox for `capacity` events, closed until [`Session::open_inbox`].
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            state: Mutex::default(),
+        }
+    }
+
+    fn push(&self, raw: Raw) -> Pushed {
+        let mut state = self.state.lock();
+        if state.queue.len() >= self.capacity {
+            return Pushed::Full(raw);
+        }
+        state.queue.push_back(raw);
+        let start = state.open && !state.working;
+        state.working |= start;
+        Pushed::Queued {
+            start,
+            high: state.queue.len() > self.capacity / 2,
+        }
+    }
+
+    /// The next event, and whether few enough are left to read on. `None` ends the worker.
+    fn pop(&self) -> Option<(Raw, bool)> {
+        let mut state = self.state.lock();
+        let raw = state.queue.pop_front();
+        if raw.is_none() {
+            state.working = false;
+            // An idle connection keeps no buffer.
+            state.queue = VecDeque::new();
+        }
+        raw.map(|raw| (raw, state.queue.len() <= self.capacity / 4))
+    }
+
+    /// Lets events be handled. `true`: some are waiting, and the caller starts the worker.
+    fn open(&self) -> bool {
+        let mut state = self.state.lock();
+        state.open = true;
+        state.working = !state.queue.is_empty();
+        state.working
+    }
+
+    fn count_refusal(&self) -> u32 {
+        let mut state = self.state.lock();
+        state.refused = state.refused.saturating_add(1);
+        state.refused
+    }
+
+    fn clear_refusals(&self) {
+        self.state.lock().refused = 0;
+    }
+}
+
+/// Takes every event of one connection. Registered in the connect middleware, where it exists
+/// before the client is told that it is connected.
+pub struct Receiver {
+    session: Arc<Session>,
+    edge: Arc<Edge>,
+}
+
+impl Receiver {
+    /// The receiver of a connection.
+    pub fn new(session: Arc<Session>, edge: Arc<Edge>) -> Self {
+        Self { session, edge }
+    }
+}
+
+/// Marks the hand-written handler, as socketioxide's trait needs a type for it.
+pub struct RawEvent;
+
+impl MessageHandler<EdgeAdapter, RawEvent> for Receiver {
+    fn call(&self, _: Arc<Socket<EdgeAdapter>>, value: Value, ack: Option<i64>) {
+        let Value::Str(data, attachments) = value else {
+            return;
+        };
+        let binary = attachments.is_some_and(|a| !a.is_empty());
+        let raw = Raw {
+            data,
+            binary,
+            ack,
+            at: Instant::now(),
+        };
+        match self.session.inbox.push(raw) {
+            Pushed::Queued { start, high } => {
+                if high {
+                    self.session.peer().pause();
+                }
+                if start {
+                    start_worker(self.session.clone(), self.edge.clone());
+                }
+            }
+            Pushed::Full(raw) => {
+                metrics::counter!(telemetry::RECEIVE_QUEUE_FULL_TOTAL).increment(1);
+                self.session
+                    .refuse(raw.ack, None, &ChatError::rate_limited(QUEUE_FULL_RETRY));
+                count_refusal(&self.session, &self.edge);
+            }
+        }
+    }
+}
+
+/// Lets a connection's events be handled, those first that came meanwhile.
+pub fn open_inbox(session: &Arc<Session>, edge: &Arc<Edge>) {
+    if session.inbox.open() {
+        start_worker(session.clone(), edge.clone());
+    }
+}
+
+fn start_worker(session: Arc<Session>, edge: Arc<Edge>) {
+    // Tracked, so that a stop waits for sends that are under way.
+    edge.tasks.clone().spawn(work(session, edge));
+}
+
+async fn work(session: Arc<Session>, edge: Arc<Edge>) {
+    while let Some((raw, low)) = session.inbox.pop() {
+        if low {
+            session.peer().resume();
+        }
+        if !session.is_live() {
+            continue;
+        }
+        match session.bucket.check() {
+            Ok(()) => {
+                session.inbox.clear_refusals();
+                commands::handle(&session, &edge, raw).await;
+            }
+            Err(wait) => {
+                metrics::counter!(telemetry::EVENTS_REFUSED_TOTAL, "code" => "rate_limited")
+                    .increment(1);
+                session.refuse(raw.ack, None, &ChatError::rate_limited(wait));
+                count_refusal(&session, &edge);
+                tokio::time::sleep(wait.min(MAX_REST)).await;
+            }
+        }
+    }
+}
+
+fn count_refusal(session: &Arc<Session>, edge: &Edge) {
+    if session.inbox.count_refusal() < edge.flood_close_after || !session.is_live() {
+        return;
+    }
+    tracing::info!(user = %session.actor.profile.id, device = %session.device, "closing a flooding connection");
+    session.cut(Cut::Flood);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(n: i64) -> Raw {
+        Raw {
+            data: Str::from("[]"),
+            binary: false,
+            ack: Some(n),
+            at: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn keeps_order_and_starts_one_worker() {
+        let inbox = Inbox::new(4);
+        assert!(
+            matches!(inbox.push(raw(1)), Pushed::Queued { start: false, .. }),
+            "closed"
+        );
+        assert!(inbox.open());
+        assert!(
+            matches!(inbox.push(raw(2)), Pushed::Queued { start: false, .. }),
+            "at work"
+        );
+        let order: Vec<_> = std::iter::from_fn(|| inbox.pop())
+            .map(|(r, _)| r.ack)
+            .collect();
+        assert_eq!(order, [Some(1), Some(2)]);
+        assert!(
+            matches!(inbox.push(raw(3)), Pushed::Queued { start: true, .. }),
+            "idle again"
+        );
+    }
+
+    #[test]
+    fn is_bounded_and_says_when_to_pause_and_resume() {
+        let inbox = Inbox::new(4);
+        assert!(matches!(
+            inbox.push(raw(1)),
+            Pushed::Queued { high: false, .. }
+        ));
+        assert!(matches!(
+            inbox.push(raw(2)),
+            Pushed::Queued { high: false, .. }
+        ));
+        assert!(matches!(
+            inbox.push(raw(3)),
+            Pushed::Queued { high: true, .. }
+        ));
+        assert!(matches!(
+            inbox.push(raw(4)),
+            Pushed::Queued { high: true, .. }
+        ));
+        assert!(matches!(
+            inbox.push(raw(5)),
+            Pushed::Full(Raw { ack: Some(5), .. })
+        ));
+        assert!(!inbox.pop().unwrap().1);
+        assert!(!inbox.pop().unwrap().1);
+        assert!(inbox.pop().unwrap().1);
+    }
+}

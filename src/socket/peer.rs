@@ -1,0 +1,170 @@
+//! The other end of an Engine.IO session: where it comes from, what it said in its handshake, and
+//! which line carries it at the moment.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use socketioxide_core::Sid;
+
+use super::{
+    line::{Cut, Line},
+    session::Session,
+};
+use crate::{auth::Credentials, limits::Slot};
+
+/// What the HTTP request that opened a session told.
+pub struct Peer {
+    /// The client's address.
+    pub addr: IpAddr,
+    /// Which dialect it asked for in the query, if any.
+    pub dialect: Option<String>,
+    credentials: Mutex<Option<Credentials>>,
+    /// The lines of WebSockets that carry the session or tried to; none while it polls. All of
+    /// them are kept, so that nobody can hide a line from a cut by trying to upgrade once more.
+    lines: Mutex<Vec<Arc<Line>>>,
+    session: Mutex<Weak<Session>>,
+    cut: OnceLock<Cut>,
+    sid: OnceLock<Sid>,
+    /// Counts the connection against its address for as long as the session lives.
+    _slot: Slot,
+}
+
+impl Peer {
+    /// A peer whose session is about to be made.
+    pub fn new(
+        addr: IpAddr,
+        dialect: Option<String>,
+        credentials: Credentials,
+        line: Option<Arc<Line>>,
+        slot: Slot,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            addr,
+            dialect,
+            credentials: Mutex::new(Some(credentials)),
+            lines: Mutex::new(line.into_iter().collect()),
+            session: Mutex::default(),
+            cut: OnceLock::new(),
+            sid: OnceLock::new(),
+            _slot: slot,
+        })
+    }
+
+    /// The handshake's credentials. They are given away once, so that no connection keeps a
+    /// token in memory for its whole life.
+    pub fn take_credentials(&self) -> Option<Credentials> {
+        self.credentials.lock().take()
+    }
+
+    /// The session is about to be carried by this WebSocket.
+    pub fn upgrading(&self, line: Arc<Line>) {
+        if let Some(reason) = self.cut.get() {
+            line.cut(*reason);
+        }
+        let mut lines = self.lines.lock();
+        // Lines that nobody else holds belong to streams that are gone.
+        lines.retain(|l| Arc::strong_count(l) > 1);
+        lines.push(line);
+    }
+
+    /// The connection admitted on this session.
+    pub fn set_session(&self, session: &Arc<Session>) {
+        *self.session.lock() = Arc::downgrade(session);
+    }
+
+    /// The connection admitted on this session, while it lives.
+    pub fn session(&self) -> Option<Arc<Session>> {
+        self.session.lock().upgrade()
+    }
+
+    /// Why the session was or is being ended from this side, if it was.
+    pub fn why_cut(&self) -> Option<Cut> {
+        let on_a_line = || self.lines.lock().iter().find_map(|l| l.why_cut());
+        self.cut.get().copied().or_else(on_a_line)
+    }
+
+    /// Cuts every line, now and later.
+    pub fn cut(&self, reason: Cut) {
+        let _ = self.cut.set(reason);
+        for line in self.lines.lock().iter() {
+            line.cut(reason);
+        }
+    }
+
+    /// Whether the session has an id under which requests may poll.
+    pub fn polls(&self) -> bool {
+        self.sid.get().is_some()
+    }
+
+    /// Stops reading from it.
+    pub fn pause(&self) {
+        self.lines.lock().iter().for_each(|l| l.pause());
+    }
+
+    /// Reads on.
+    pub fn resume(&self) {
+        self.lines.lock().iter().for_each(|l| l.resume());
+    }
+
+    /// Whether writing is stalled, so that what may be dropped should be.
+    pub fn is_congested(&self) -> bool {
+        self.lines.lock().iter().any(|l| l.is_congested())
+    }
+}
+
+/// The sessions that polled at least once, by Engine.IO session id: a later request must come
+/// from the address that opened the session, because the id alone is no secret (it equals the
+/// Socket.IO id that applications show around).
+#[derive(Default)]
+pub struct Peers(DashMap<Sid, Arc<Peer>>);
+
+impl Peers {
+    /// Remembers a session under its id.
+    pub fn insert(&self, sid: Sid, peer: Arc<Peer>) {
+        let _ = peer.sid.set(sid);
+        self.0.insert(sid, peer);
+    }
+
+    /// The peer of a session.
+    pub fn get(&self, sid: Sid) -> Option<Arc<Peer>> {
+        self.0.get(&sid).map(|p| p.clone())
+    }
+
+    fn remove(&self, sid: Sid) {
+        self.0.remove(&sid);
+    }
+}
+
+/// Lives in the request that socketioxide keeps for the session's life: with it goes the entry in
+/// [`Peers`], however the session ends.
+#[derive(Clone)]
+pub struct PeerGuard(Arc<Guarded>);
+
+struct Guarded {
+    peer: Arc<Peer>,
+    peers: Arc<Peers>,
+}
+
+impl PeerGuard {
+    /// Guards a peer.
+    pub fn new(peer: Arc<Peer>, peers: Arc<Peers>) -> Self {
+        Self(Arc::new(Guarded { peer, peers }))
+    }
+
+    /// The peer.
+    pub fn peer(&self) -> &Arc<Peer> {
+        &self.0.peer
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if let Some(sid) = self.peer.sid.get() {
+            self.peers.remove(*sid);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! One connection: who is behind it, which words it speaks, and how to reach and end it.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use socketioxide_core::{Sid, Str};
+
+use super::{
+    adapter::{Door, SendFailed},
+    inbound::Inbox,
+    line::Cut,
+    peer::Peer,
+    server::SocketPathState,
+};
+use crate::{
+    chat::{Actor, ChatError, ConversationId, DeviceId, Millis, Profile},
+    dialect::{Dialect, RuleId},
+    limits::{EventBucket, Slot},
+    telemetry,
+};
+
+/// Time that a last word has to get out before the transport is cut.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// A live Socket.IO connection.
+///
+/// It owns neither the socket nor a task, so that an idle connection costs little and nothing
+/// keeps a closed one alive.
+pub struct Session {
+    /// The connection, as other nodes and backends know it.
+    pub device: DeviceId,
+    /// The connection, as socketioxide knows it. Secret: it opens polling sessions.
+    pub sid: Sid,
+    /// Who is behind it.
+    pub actor: Actor,
+    /// Which words it speaks.
+    pub dialect: Arc<Dialect>,
+    /// Inbound events waiting for their turn.
+    pub inbox: Inbox,
+    /// How many events it may send.
+    pub bucket: EventBucket,
+    /// The rooms that it is in.
+    pub rooms: Mutex<HashSet<ConversationId>>,
+    path: Arc<SocketPathState>,
+    peer: Arc<Peer>,
+    expires_at: AtomicI64,
+    stage: AtomicU8,
+    registered: Mutex<bool>,
+    _slot: Slot,
+}
+
+/// Where a connection is in its life. It only moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Admitted, but not yet in the hub.
+    New = 0,
+    /// In the hub.
+    Live = 1,
+    /// Being ended from this side: it hears and says nothing more.
+    Ending = 2,
+    /// Out of the hub.
+    Gone = 3,
+}
+
+/// What a connection is made of.
+pub struct SessionParts {
+    /// See [`Session::sid`].
+    pub sid: Sid,
+    /// The verified user.
+    pub profile: Profile,
+    /// When the token runs out.
+    pub expires_at: Option<Millis>,
+    /// See [`Session::dialect`].
+    pub dialect: Arc<Dialect>,
+    /// See [`Session::bucket`].
+    pub bucket: EventBucket,
+    /// The path that it came in by.
+    pub path: Arc<SocketPathState>,
+    /// The other end.
+    pub peer: Arc<Peer>,
+    /// Counts the connection against its user.
+    pub slot: Slot,
+}
+
+impl Session {
+    /// An admitted connection.
+    pub fn new(parts: SessionParts) -> Arc<Self> {
+        let device = DeviceId::generate();
+        let actor = Actor {
+            profile: parts.profile,
+            device: Some(device.clone()),
+            service: false,
+        };
+        Arc::new(Self {
+            device,
+            sid: parts.sid,
+            actor,
+            dialect: parts.dialect,
+            inbox: Inbox::new(parts.path.receive_queue),
+            bucket: parts.bucket,
+            rooms: Mutex::default(),
+            path: parts.path,
+            peer: parts.peer,
+            expires_at: AtomicI64::new(parts.expires_at.map_or(i64::MAX, |t| t.0)),
+            stage: AtomicU8::new(Stage::New as u8),
+            registered: Mutex::new(false),
+            _slot: parts.slot,
+        })
+    }
+
+    /// Moves on to `next` from an earlier stage. `false`: it is there or further already.
+    pub fn advance(&self, next: Stage) -> bool {
+        self.stage.fetch_max(next as u8, Ordering::AcqRel) < next as u8
+    }
+
+    /// Runs `add` and makes the connection live, unless it is gone already. Exclusive with
+    /// [`Session::retire`], so that whatever `add` did is undone exactly once.
+    pub fn enlist(&self, add: impl FnOnce()) -> bool {
+        let mut registered = self.registered.lock();
+        if self.is_gone() {
+            return false;
+        }
+        add();
+        *registered = true;
+        self.advance(Stage::Live);
+        true
+    }
+
+    /// The connection is gone: runs `remove` if it had been added.
+    pub fn retire(&self, remove: impl FnOnce()) -> bool {
+        let mut registered = self.registered.lock();
+        self.advance(Stage::Gone);
+        let was = std::mem::take(&mut *registered);
+        if was {
+            remove();
+        }
+        was
+    }
+
+    /// Whether it is in the hub and may hear and say things.
+    pub fn is_live(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == Stage::Live as u8
+    }
+
+    /// Whether it is out of the hub for good.
+    pub fn is_gone(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == Stage::Gone as u8
+    }
+
+    /// When the connection's token runs out.
+    pub fn expires_at(&self) -> Millis {
+        Millis(self.expires_at.load(Ordering::Acquire))
+    }
+
+    /// A fresh token was accepted.
+    pub fn set_expires_at(&self, at: Option<Millis>) {
+        self.expires_at
+            .store(at.map_or(i64::MAX, |t| t.0), Ordering::Release);
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    /// The path that it came in by.
+    pub fn path(&self) -> &Arc<SocketPathState> {
+        &self.path
+    }
+
+    /// Queues an event that must not be lost: if it cannot be queued the connection is cut, so
+    /// that the client comes back and resumes from what it has. `false`: it was not queued.
+    pub fn deliver(&self, data: &Str) -> bool {
+        if !self.is_live() {
+            return false;
+        }
+        self.queued(self.door().event(self.sid, data))
+    }
+
+    /// Queues an event that may be lost: a congested connection does not get it.
+    pub fn deliver_volatile(&self, data: &Str) -> bool {
+        if self.peer.is_congested() {
+            metrics::counter!(telemetry::EVENTS_DROPPED_TOTAL).increment(1);
+            return false;
+        }
+        self.deliver(data)
+    }
+
+    /// Queues an event whatever the stage: greetings and last words.
+    pub fn tell(&self, data: String) -> bool {
+        self.queued(self.door().event(self.sid, &Str::from(data)))
+    }
+
+    /// Queues an ack.
+    pub fn ack(&self, id: i64, args: String) -> bool {
+        self.queued(self.door().ack(self.sid, id, args))
+    }
+
+    /// Tells of a refusal, as an ack where one was asked for, otherwise as the dialect's error
+    /// event.
+    pub fn refuse(&self, ack: Option<i64>, rule: Option<RuleId>, error: &ChatError) {
+        match ack {
+            Some(id) => {
+                self.ack(id, self.dialect.ack_error(rule, error));
+            }
+            None => {
+                if let Some(event) = self.dialect.error(rule, error) {
+                    self.tell(event);
+                }
+            }
+        }
+    }
+
+    fn door(&self) -> &Door {
+        self.path.door()
+    }
+
+    fn queued(&self, result: Result<(), SendFailed>) -> bool {
+        match result {
+            Ok(()) => true,
+            Err(SendFailed::Closed) => false,
+            Err(SendFailed::Full) => {
+                if self.advance(Stage::Ending) {
+                    metrics::counter!(telemetry::SEND_QUEUE_FULL_TOTAL).increment(1);
+                    tracing::info!(user = %self.actor.profile.id, device = %self.device, "connection is too slow, closing it to resume");
+                    self.cut(Cut::SendQueueFull);
+                }
+                false
+            }
+        }
+    }
+
+    /// Ends the connection at once and in a way that clients come back from by themselves.
+    pub fn cut(&self, reason: Cut) {
+        self.advance(Stage::Ending);
+        self.peer.cut(reason);
+        if self.peer.polls() {
+            self.path.close_polling(self.sid);
+        }
+    }
+
+    /// Says a last word, then ends the connection. It hears and says nothing else from now on.
+    pub fn end_with(self: &Arc<Self>, reason: Cut, error: &ChatError) {
+        if !self.advance(Stage::Ending) {
+            return;
+        }
+        if let Some(event) = self.dialect.error(None, error) {
+            self.tell(event);
+        }
+        self.cut_soon(reason);
+    }
+
+    /// Ends the connection so that its client stays away, as Socket.IO clients do when the server
+    /// disconnects the namespace. Works on a stalled reader too.
+    pub fn ban(self: &Arc<Self>) {
+        if !self.advance(Stage::Ending) {
+            return;
+        }
+        self.path.disconnect(self.sid);
+        self.cut_soon(Cut::Revoked);
+    }
+
+    fn cut_soon(self: &Arc<Self>, reason: Cut) {
+        let session = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LAST_WORD).await;
+            session.cut(reason);
+        });
+    }
+}

@@ -1,0 +1,67 @@
+//! One event in the words of every dialect that hears it: each encoded once, however many
+//! connections there are.
+
+use std::sync::Arc;
+
+use socketioxide_core::Str;
+
+use super::session::Session;
+use crate::chat::{DeviceId, Event, Hearer, UserId};
+
+/// Encodes one event lazily, once per dialect and role.
+pub struct Words<'a> {
+    event: &'a Event,
+    origin: Option<&'a DeviceId>,
+    /// The user who caused the event.
+    by: Option<&'a UserId>,
+    // A list, because two or three entries are all that there ever are.
+    encoded: Vec<(usize, Hearer, Arc<[Str]>)>,
+}
+
+impl<'a> Words<'a> {
+    /// The words for an event.
+    pub fn new(event: &'a Event, origin: Option<&'a DeviceId>, by: Option<&'a UserId>) -> Self {
+        Self {
+            event,
+            origin,
+            by,
+            encoded: Vec::new(),
+        }
+    }
+
+    /// What this connection hears as one in the room (or addressed by itself).
+    pub fn for_session(&mut self, session: &Session) -> Arc<[Str]> {
+        let hearer = if self.origin == Some(&session.device) {
+            Hearer::Origin
+        } else if self.by == Some(&session.actor.profile.id) {
+            Hearer::OwnDevice
+        } else {
+            Hearer::Other
+        };
+        self.get(session, hearer)
+    }
+
+    /// What this connection hears as one of a participant outside the room.
+    pub fn for_absent(&mut self, session: &Session) -> Arc<[Str]> {
+        self.get(session, Hearer::Absent)
+    }
+
+    fn get(&mut self, session: &Session, hearer: Hearer) -> Arc<[Str]> {
+        let index = session.dialect.index();
+        if let Some((_, _, words)) = self
+            .encoded
+            .iter()
+            .find(|(i, h, _)| *i == index && *h == hearer)
+        {
+            return words.clone();
+        }
+        let words: Arc<[Str]> = session
+            .dialect
+            .encode(self.event, hearer)
+            .into_iter()
+            .map(Str::from)
+            .collect();
+        self.encoded.push((index, hearer, words.clone()));
+        words
+    }
+}

@@ -1,0 +1,180 @@
+//! What one transaction of the group commit holds, and how it is answered.
+
+use std::{error::Error as StdError, fmt, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::{
+    engine::Column,
+    failure::{Failure, unavailable},
+};
+use crate::chat::{
+    Appended, ConversationId, Cursor, Millis, NewMessage, StoreError, StoreResult, UserId,
+};
+
+/// Where the outcome of a job goes.
+pub(super) type Reply<T> = oneshot::Sender<StoreResult<T>>;
+
+/// A move of a participant's cursor.
+pub(super) struct Advance {
+    pub(super) conversation: ConversationId,
+    pub(super) user: UserId,
+    pub(super) cursor: Cursor,
+    pub(super) seq: u64,
+    pub(super) at: Millis,
+}
+
+/// The time when a user was last seen.
+pub(super) struct LastSeen {
+    pub(super) user: UserId,
+    pub(super) at: Millis,
+}
+
+/// One piece of a batch.
+pub(super) enum Job {
+    /// Commit a message.
+    Append(NewMessage, Reply<Appended>),
+    /// Move a cursor.
+    Advance(Advance, Reply<u64>),
+    /// Record a time.
+    LastSeen(LastSeen, Reply<()>),
+    /// Delete cleared outbox rows, which every batch does.
+    Clear,
+}
+
+/// Jobs that share a transaction.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) appends: Vec<NewMessage>,
+    pub(super) advances: Vec<Advance>,
+    pub(super) last_seen: Vec<LastSeen>,
+    append_replies: Vec<Reply<Appended>>,
+    advance_replies: Vec<Reply<u64>>,
+    last_seen_replies: Vec<Reply<()>>,
+}
+
+/// What became of a committed batch, in the order of its jobs.
+pub(super) struct Outcome {
+    pub(super) appended: Vec<StoreResult<Appended>>,
+    pub(super) advanced: Vec<StoreResult<u64>>,
+}
+
+impl Batch {
+    /// Takes a job in, unless nobody waits for it any more.
+    pub(super) fn push(&mut self, job: Job) {
+        match job {
+            Job::Append(message, reply) if !reply.is_closed() => {
+                self.appends.push(message);
+                self.append_replies.push(reply);
+            }
+            Job::Advance(advance, reply) if !reply.is_closed() => {
+                self.advances.push(advance);
+                self.advance_replies.push(reply);
+            }
+            Job::LastSeen(seen, reply) if !reply.is_closed() => {
+                self.last_seen.push(seen);
+                self.last_seen_replies.push(reply);
+            }
+            _ => {}
+        }
+    }
+
+    /// The number of jobs.
+    pub(super) fn len(&self) -> usize {
+        self.appends.len() + self.advances.len() + self.last_seen.len()
+    }
+
+    /// One batch for each job.
+    pub(super) fn split(self) -> Vec<Self> {
+        let appends = self.appends.into_iter().zip(self.append_replies);
+        let advances = self.advances.into_iter().zip(self.advance_replies);
+        let last_seen = self.last_seen.into_iter().zip(self.last_seen_replies);
+        let jobs = appends
+            .map(|(message, reply)| Job::Append(message, reply))
+            .chain(advances.map(|(advance, reply)| Job::Advance(advance, reply)))
+            .chain(last_seen.map(|(seen, reply)| Job::LastSeen(seen, reply)));
+        jobs.map(|job| {
+            let mut batch = Self::default();
+            batch.push(job);
+            batch
+        })
+        .collect()
+    }
+
+    /// Tells everyone what became of their job. Who no longer waits is no concern.
+    pub(super) fn answer(self, outcome: Outcome) {
+        for (reply, result) in self.append_replies.into_iter().zip(outcome.appended) {
+            let _ = reply.send(result);
+        }
+        for (reply, result) in self.advance_replies.into_iter().zip(outcome.advanced) {
+            let _ = reply.send(result);
+        }
+        for reply in self.last_seen_replies {
+            let _ = reply.send(Ok(()));
+        }
+    }
+
+    /// Tells everyone that the batch failed.
+    pub(super) fn fail(self, failure: Failure) {
+        let cause = Shared(Arc::new(failure.error));
+        for reply in self.append_replies {
+            let _ = reply.send(Err(cause.for_one()));
+        }
+        for reply in self.advance_replies {
+            let _ = reply.send(Err(cause.for_one()));
+        }
+        for reply in self.last_seen_replies {
+            let _ = reply.send(Err(cause.for_one()));
+        }
+    }
+}
+
+/// An error that many are told of.
+#[derive(Debug, Clone)]
+struct Shared(Arc<StoreError>);
+
+impl Shared {
+    fn for_one(&self) -> StoreError {
+        match &*self.0 {
+            StoreError::Conflict(what) => StoreError::Conflict(what),
+            StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
+            _ => unavailable(self.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the group commit failed")
+    }
+}
+
+impl StdError for Shared {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+/// The rows that a batch writes. Every array is a table by columns.
+pub(super) struct Writes<'a> {
+    /// id, conversation, seq, sender, client_id, kind, content, metadata, created_at.
+    pub(super) messages: [Column<'a>; 9],
+    /// id, newest seq, time of the newest message.
+    pub(super) conversations: [Column<'a>; 3],
+    /// conversation, user, read_seq, delivered_seq, read_at (0: as it was).
+    pub(super) participants: [Column<'a>; 5],
+    /// user, time.
+    pub(super) last_seen: [Column<'a>; 2],
+    /// Outbox rows to delete.
+    pub(super) cleared: Vec<i64>,
+}
+
+impl Writes<'_> {
+    /// Whether there is nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages[0].len() == 0
+            && self.participants[0].len() == 0
+            && self.last_seen[0].len() == 0
+            && self.cleared.is_empty()
+    }
+}

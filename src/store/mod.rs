@@ -1,0 +1,27 @@
+//! The durable truth: [`chat::Store`](crate::chat::Store) on SQLite and on PostgreSQL.
+//!
+//! Everything is written once over an [`engine`], the little in which the databases differ
+//! ([`sqlite`], [`postgres`]). Appends, receipts and last-seen times go through the [`committer`],
+//! which lets many of them share a transaction; [`commit`] is what happens inside. Other changes
+//! have a transaction each ([`conversations`], [`users`]); reads have none ([`messages`]).
+
+mod batch;
+mod commit;
+mod committer;
+mod conversations;
+mod core;
+mod engine;
+mod failure;
+mod members;
+mod messages;
+mod open;
+mod outbox;
+mod port;
+mod postgres;
+mod rows;
+mod session;
+mod sqlite;
+mod text;
+mod users;
+
+pub use open::{OpenError, describe, migrate, open};

@@ -1,0 +1,257 @@
+//! The [`Store`] port over an [`Engine`].
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use async_trait::async_trait;
+
+use super::{
+    batch::{Advance, Job, LastSeen},
+    committer::Committer,
+    conversations,
+    core::Core,
+    engine::{Engine, Sql},
+    messages, outbox,
+    text::storable,
+    users,
+};
+use crate::chat::{
+    Appended, Conversation, ConversationId, ConversationPage, Cursor, Message, MessageId,
+    MessageRef, Millis, NewMessage, OutboxId, Page, Profile, Role, Store, StoreError, StoreResult,
+    Unavailable, Unpublished, UserId,
+};
+
+const PING: Sql = Sql::same("SELECT 1");
+
+/// A store on one database.
+pub(super) struct SqlStore<E: Engine> {
+    pub(super) core: Arc<Core<E>>,
+    pub(super) committer: Committer,
+}
+
+#[async_trait]
+impl<E: Engine> Store for SqlStore<E> {
+    async fn append(&self, message: NewMessage) -> StoreResult<Appended> {
+        for text in [&message.content, &message.kind]
+            .into_iter()
+            .chain(&message.client_id)
+        {
+            storable(text)?;
+        }
+        let lane = message.conversation.clone();
+        let job = |reply| Job::Append(message, reply);
+        self.core
+            .within(self.committer.submit(lane.as_str(), job))
+            .await
+    }
+
+    fn published(&self, rows: &[OutboxId]) {
+        self.core.cleared.add(rows);
+    }
+
+    async fn claim_unpublished(
+        &self,
+        older_than: Millis,
+        limit: u32,
+    ) -> StoreResult<Vec<Unpublished>> {
+        self.core
+            .within(outbox::claim(&self.core, older_than, limit))
+            .await
+    }
+
+    async fn conversation(&self, id: &ConversationId, user: &UserId) -> StoreResult<Conversation> {
+        self.core
+            .within(conversations::get(&self.core, id, user))
+            .await
+    }
+
+    async fn messages(
+        &self,
+        id: &ConversationId,
+        user: &UserId,
+        page: Page,
+    ) -> StoreResult<(Vec<Arc<Message>>, bool)> {
+        self.core
+            .within(messages::page(&self.core, id, user, page))
+            .await
+    }
+
+    async fn messages_between(
+        &self,
+        id: &ConversationId,
+        after: u64,
+        until: u64,
+    ) -> StoreResult<Vec<Arc<Message>>> {
+        self.core
+            .within(messages::between(&self.core, id, after, until))
+            .await
+    }
+
+    async fn last_seqs(
+        &self,
+        ids: &[ConversationId],
+    ) -> StoreResult<BTreeMap<ConversationId, u64>> {
+        self.core.within(messages::last_seqs(&self.core, ids)).await
+    }
+
+    async fn conversations(
+        &self,
+        user: &UserId,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> StoreResult<ConversationPage> {
+        self.core
+            .within(messages::list(&self.core, user, cursor, limit))
+            .await
+    }
+
+    async fn last_message(&self, id: &ConversationId) -> StoreResult<Option<Arc<Message>>> {
+        self.core.within(messages::at(&self.core, id, None)).await
+    }
+
+    async fn open_direct(
+        &self,
+        a: &UserId,
+        b: &UserId,
+        id: Option<&ConversationId>,
+        now: Millis,
+    ) -> StoreResult<(Conversation, bool)> {
+        let opened = conversations::open_direct(&self.core, (a, b), id, now);
+        self.core.within(opened).await
+    }
+
+    async fn create_group(
+        &self,
+        id: &ConversationId,
+        title: &str,
+        participants: &[(UserId, Role)],
+        now: Millis,
+    ) -> StoreResult<Conversation> {
+        let created = conversations::create_group(&self.core, id, title, participants, now);
+        self.core.within(created).await
+    }
+
+    async fn add_participants(
+        &self,
+        id: &ConversationId,
+        users: &[UserId],
+        max_participants: u32,
+        now: Millis,
+    ) -> StoreResult<Conversation> {
+        let added = conversations::add(&self.core, id, users, max_participants, now);
+        self.core.within(added).await
+    }
+
+    async fn remove_participant(
+        &self,
+        id: &ConversationId,
+        user: &UserId,
+        now: Millis,
+    ) -> StoreResult<Conversation> {
+        self.core
+            .within(conversations::remove(&self.core, id, user, now))
+            .await
+    }
+
+    async fn rename(
+        &self,
+        id: &ConversationId,
+        title: &str,
+        now: Millis,
+    ) -> StoreResult<Conversation> {
+        self.core
+            .within(conversations::rename(&self.core, id, title, now))
+            .await
+    }
+
+    async fn delete(&self, id: &ConversationId, now: Millis) -> StoreResult<Arc<[UserId]>> {
+        self.core
+            .within(conversations::delete(&self.core, id, now))
+            .await
+    }
+
+    async fn advance(
+        &self,
+        id: &ConversationId,
+        user: &UserId,
+        cursor: Cursor,
+        seq: u64,
+        now: Millis,
+    ) -> StoreResult<u64> {
+        let advance = Advance {
+            conversation: id.clone(),
+            user: user.clone(),
+            cursor,
+            seq,
+            at: now,
+        };
+        let job = |reply| Job::Advance(advance, reply);
+        self.core
+            .within(self.committer.submit(id.as_str(), job))
+            .await
+    }
+
+    async fn locate(&self, ids: &[MessageId]) -> StoreResult<Vec<MessageRef>> {
+        self.core.within(messages::locate(&self.core, ids)).await
+    }
+
+    async fn message_at(&self, id: &ConversationId, seq: u64) -> StoreResult<Option<Arc<Message>>> {
+        self.core
+            .within(messages::at(&self.core, id, Some(seq)))
+            .await
+    }
+
+    async fn upsert_user(&self, profile: &Profile, now: Millis) -> StoreResult<Profile> {
+        self.core
+            .within(users::upsert(&self.core, profile, now))
+            .await
+    }
+
+    async fn profiles(&self, users: &[UserId]) -> StoreResult<Vec<Profile>> {
+        self.core.within(users::profiles(&self.core, users)).await
+    }
+
+    async fn set_last_seen(&self, user: &UserId, at: Millis) -> StoreResult<()> {
+        let seen = LastSeen {
+            user: user.clone(),
+            at,
+        };
+        let job = |reply| Job::LastSeen(seen, reply);
+        self.core
+            .within(self.committer.submit(user.as_str(), job))
+            .await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> StoreResult<BTreeMap<UserId, Millis>> {
+        self.core.within(users::last_seen(&self.core, users)).await
+    }
+
+    async fn contacts(&self, user: &UserId, limit: u32) -> StoreResult<Vec<UserId>> {
+        self.core
+            .within(users::contacts(&self.core, user, limit))
+            .await
+    }
+
+    async fn ping(&self) -> Result<(), Unavailable> {
+        let answer = async {
+            self.core.reader().await?.rows(PING, &[]).await?;
+            Ok(())
+        };
+        self.core.within(answer).await.map_err(|e| match e {
+            StoreError::Unavailable(e) => e,
+            e => Unavailable {
+                what: "database",
+                source: Box::new(e),
+            },
+        })
+    }
+
+    async fn close(&self) {
+        if !self.core.closed.swap(true, Ordering::AcqRel) {
+            self.committer.close().await;
+            self.core.close().await;
+        }
+    }
+}

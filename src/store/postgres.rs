@@ -1,0 +1,171 @@
+//! PostgreSQL 13 or later: several lanes of group commits at once, from any number of nodes.
+//!
+//! Locks are always taken in the same order, so that nodes never deadlock: conversations by id,
+//! then participants by conversation and user, then users by id. A batch is five round trips
+//! however many messages it holds.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use sqlx::{
+    Connection, Executor, Pool, Postgres, Row,
+    pool::PoolOptions,
+    postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow},
+    query::Query,
+};
+
+use super::{
+    batch::Writes,
+    core::Health,
+    engine::{Arg, Column, Engine, Sql, cells},
+    failure::Fault,
+};
+
+cells!(PgRow);
+
+/// A connection that was unused for longer is tried before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
+/// Run on every new connection. A commit must be on the server's disk when it returns, whatever
+/// the server's default; a node that stops in the middle of a transaction must not keep its locks.
+const SESSION: &str = "\
+    SELECT set_config('synchronous_commit', 'on', false)
+        WHERE current_setting('synchronous_commit') = 'off';
+    SET idle_in_transaction_session_timeout = '10s'";
+
+/// The connections.
+pub(super) fn pool(
+    options: &PgConnectOptions,
+    connections: u32,
+    acquire_timeout: Duration,
+    health: &Arc<Health>,
+) -> Pool<Postgres> {
+    let health = Arc::clone(health);
+    PoolOptions::new()
+        // One for a batch, one for everything else at least.
+        .max_connections(connections.max(2))
+        .acquire_timeout(acquire_timeout)
+        .test_before_acquire(false)
+        .after_connect(|conn: &mut PgConnection, _| {
+            Box::pin(async move { conn.execute(SESSION).await.map(drop) })
+        })
+        .before_acquire(move |conn: &mut PgConnection, meta| {
+            // Once one connection broke, all those from before are suspect.
+            let usable = !health.broke_within(meta.age);
+            Box::pin(async move {
+                if usable && meta.idle_for > TRUSTED_IDLE {
+                    conn.ping().await?;
+                }
+                Ok(usable)
+            })
+        })
+        .connect_lazy_with(options.clone())
+}
+
+impl Engine for Postgres {
+    const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+    async fn control(conn: &mut PgConnection, text: &'static str) -> Result<(), sqlx::Error> {
+        conn.execute(text).await.map(drop)
+    }
+
+    fn rows(
+        conn: &mut PgConnection,
+        sql: Sql,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Result<Vec<PgRow>, sqlx::Error>> + Send {
+        let query = args.iter().fold(sqlx::query(sql.postgres), bind);
+        async move { query.fetch_all(conn).await }
+    }
+
+    fn write(
+        conn: &mut PgConnection,
+        writes: &Writes<'_>,
+    ) -> impl Future<Output = Result<Vec<PgRow>, sqlx::Error>> + Send {
+        let tables = [
+            &writes.messages[..],
+            &writes.conversations[..],
+            &writes.participants[..],
+            &writes.last_seen[..],
+        ];
+        let query = tables
+            .into_iter()
+            .flatten()
+            .fold(sqlx::query(WRITE), bind_column);
+        let query = query.bind(&writes.cleared[..]);
+        async move { query.fetch_all(conn).await }
+    }
+
+    // https://www.postgresql.org/docs/current/errcodes-appendix.html
+    fn fault(code: &str) -> Fault {
+        match code {
+            "23505" => Fault::Taken,
+            "40001" | "40P01" => Fault::Again,
+            // Data exceptions, constraints, syntax and privileges.
+            _ if ["22", "23", "42"]
+                .iter()
+                .any(|class| code.starts_with(class)) =>
+            {
+                Fault::Refused
+            }
+            _ => Fault::Down,
+        }
+    }
+}
+
+/// Everything a batch writes, in one statement. The rows of conversations and participants are
+/// already locked by the batch. A row of the outbox that somebody else holds just now is being
+/// published or cleared by them, so it is skipped and not waited for.
+const WRITE: &str = "\
+    WITH new AS MATERIALIZED (
+        SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
+            $6::text[], $7::text[], $8::text[], $9::bigint[])
+            AS n (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+    ), added AS (
+        INSERT INTO messages
+            (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+        SELECT * FROM new
+    ), conversations_advanced AS (
+        UPDATE conversations c SET last_seq = n.seq, updated_at = GREATEST(c.updated_at, n.at)
+        FROM UNNEST($10::text[], $11::bigint[], $12::bigint[]) AS n (id, seq, at)
+        WHERE c.id = n.id
+    ), participants_advanced AS (
+        UPDATE participants p SET read_seq = n.read_seq, delivered_seq = n.delivered_seq,
+            read_at = COALESCE(NULLIF(n.read_at, 0), p.read_at)
+        FROM UNNEST($13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[])
+            AS n (conversation_id, user_id, read_seq, delivered_seq, read_at)
+        WHERE p.conversation_id = n.conversation_id AND p.user_id = n.user_id
+    ), last_seen_recorded AS (
+        INSERT INTO users (id, last_seen, updated_at)
+        SELECT n.id, n.at, n.at FROM UNNEST($18::text[], $19::bigint[]) AS n (id, at)
+        ORDER BY n.id COLLATE \"C\"
+        ON CONFLICT (id) DO UPDATE
+            SET last_seen = GREATEST(users.last_seen, excluded.last_seen)
+    ), cleared AS (
+        DELETE FROM outbox WHERE id IN (
+            SELECT id FROM outbox WHERE id = ANY($20::bigint[]) FOR UPDATE SKIP LOCKED)
+    )
+    INSERT INTO outbox (message_id, created_at)
+    SELECT id, created_at FROM new
+    RETURNING message_id, id";
+
+type Bound = Query<'static, Postgres, PgArguments>;
+
+fn bind(query: Bound, arg: &Arg<'_>) -> Bound {
+    match arg {
+        Arg::Int(v) => query.bind(*v),
+        Arg::Flag(v) => query.bind(*v),
+        Arg::Text(v) => query.bind(*v),
+        Arg::MaybeText(v) => query.bind(*v),
+        Arg::Texts(v) => query.bind(&v[..]),
+        Arg::Ints(v) => query.bind(&v[..]),
+        Arg::Table(v) => v.iter().fold(query, bind_column),
+    }
+}
+
+fn bind_column(query: Bound, column: &Column<'_>) -> Bound {
+    match column {
+        Column::Texts(v) => query.bind(&v[..]),
+        Column::MaybeTexts(v) => query.bind(&v[..]),
+        Column::Ints(v) => query.bind(&v[..]),
+    }
+}

@@ -1,0 +1,136 @@
+//! A connection in use, and the transaction on it.
+
+use std::sync::Arc;
+
+use sqlx::pool::PoolConnection;
+
+use super::{
+    batch::Writes,
+    core::Health,
+    engine::{Arg, Engine, Sql},
+    failure::{Failure, Fault},
+};
+use crate::chat::StoreResult;
+
+/// A connection in use. One whose state is unknown (an answer outstanding, a transaction open) is
+/// closed when dropped instead of going back to the pool: the server then undoes what was open,
+/// and nobody waits for a peer that may never answer.
+pub(super) struct Session<E: Engine> {
+    /// `None` only while being dropped.
+    conn: Option<PoolConnection<E>>,
+    health: Arc<Health>,
+    in_doubt: bool,
+    in_transaction: bool,
+}
+
+impl<E: Engine> Session<E> {
+    /// A session on a connection that nothing is outstanding on.
+    pub(super) fn new(conn: PoolConnection<E>, health: Arc<Health>) -> Self {
+        Self {
+            conn: Some(conn),
+            health,
+            in_doubt: false,
+            in_transaction: false,
+        }
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) async fn begin(mut self) -> Result<Self, Failure> {
+        self.control(E::BEGIN).await?;
+        self.in_transaction = true;
+        Ok(self)
+    }
+
+    /// Runs a statement and fetches its rows.
+    pub(super) async fn rows(
+        &mut self,
+        sql: Sql,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<E::Row>, Failure> {
+        let result = E::rows(self.conn()?, sql, args).await;
+        self.settle(result)
+    }
+
+    /// Runs a statement and fetches its first row.
+    pub(super) async fn row(
+        &mut self,
+        sql: Sql,
+        args: &[Arg<'_>],
+    ) -> Result<Option<E::Row>, Failure> {
+        Ok(self.rows(sql, args).await?.into_iter().next())
+    }
+
+    /// Writes a planned batch. Returns pairs of message id and outbox id.
+    pub(super) async fn write(&mut self, writes: &Writes<'_>) -> Result<Vec<E::Row>, Failure> {
+        let result = E::write(self.conn()?, writes).await;
+        self.settle(result)
+    }
+
+    /// Commits the transaction.
+    pub(super) async fn commit(mut self) -> Result<(), Failure> {
+        self.control("COMMIT").await.map_err(|e| Failure {
+            fault: match e.fault {
+                Fault::Down => Fault::InDoubt,
+                other => other,
+            },
+            ..e
+        })?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Undoes the transaction.
+    pub(super) async fn rollback(mut self) {
+        if !self.in_doubt && self.control("ROLLBACK").await.is_ok() {
+            self.in_transaction = false;
+        }
+    }
+
+    /// Ends the transaction: commits after success, undoes after failure.
+    pub(super) async fn finish<T>(self, result: StoreResult<T>) -> StoreResult<T> {
+        match result {
+            Ok(value) => {
+                self.commit().await?;
+                Ok(value)
+            }
+            Err(e) => {
+                self.rollback().await;
+                Err(e)
+            }
+        }
+    }
+
+    async fn control(&mut self, text: &'static str) -> Result<(), Failure> {
+        let result = E::control(self.conn()?, text).await;
+        self.settle(result)
+    }
+
+    fn conn(&mut self) -> Result<&mut E::Connection, Failure> {
+        self.in_doubt = true;
+        self.conn
+            .as_deref_mut()
+            .ok_or_else(|| Failure::of::<E>(sqlx::Error::PoolClosed))
+    }
+
+    fn settle<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, Failure> {
+        match &result {
+            Ok(_) => self.in_doubt = false,
+            // The database answered, so the connection works, unless it says goodbye (57P).
+            Err(sqlx::Error::Database(e)) if !e.code().is_some_and(|c| c.starts_with("57P")) => {
+                self.in_doubt = false;
+            }
+            Err(_) => self.health.broke(),
+        }
+        result.map_err(Failure::of::<E>)
+    }
+}
+
+impl<E: Engine> Drop for Session<E> {
+    fn drop(&mut self) {
+        if (self.in_doubt || self.in_transaction)
+            && let Some(conn) = self.conn.take()
+        {
+            drop(conn.detach());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! SQLite: one file, one writer, many readers.
+//!
+//! WAL, so that readers and the writer do not wait for each other; `synchronous = FULL`, so that a
+//! commit is on the disk when it returns. Lists and tables travel as JSON and are unpacked by
+//! `json_each`, which keeps every statement constant and prepared.
+
+use std::{future::Future, path::Path, time::Duration};
+
+use sqlx::{
+    Executor, Pool, Row, Sqlite,
+    pool::PoolOptions,
+    query::Query,
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
+        SqliteSynchronous,
+    },
+};
+
+use super::{
+    batch::Writes,
+    engine::{Arg, Column, Engine, Sql, Table, cells},
+    failure::Fault,
+};
+
+cells!(SqliteRow);
+
+/// The longest write-ahead log kept after a checkpoint, in bytes.
+const WAL_KEPT: &str = "67108864";
+
+/// Completes what the URL said by what the store needs.
+pub(super) fn options(url: SqliteConnectOptions, busy_timeout: Duration) -> SqliteConnectOptions {
+    url.create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        // Where a plain fsync does not reach the disk (macOS); no effect elsewhere.
+        .pragma("fullfsync", "1")
+        .pragma("journal_size_limit", WAL_KEPT)
+        .foreign_keys(true)
+        .busy_timeout(busy_timeout)
+        .optimize_on_close(true, 400)
+}
+
+/// The readers and the one writer.
+pub(super) fn pools(
+    options: &SqliteConnectOptions,
+    readers: u32,
+    acquire_timeout: Duration,
+) -> (Pool<Sqlite>, Pool<Sqlite>) {
+    let pool = |n| {
+        PoolOptions::new()
+            .max_connections(n)
+            .acquire_timeout(acquire_timeout)
+            .test_before_acquire(false)
+            // A file does not go stale, and opening it again loses its caches.
+            .idle_timeout(None)
+            .max_lifetime(None)
+    };
+    (
+        pool(readers.max(1)).connect_lazy_with(options.clone().pragma("query_only", "1")),
+        pool(1).connect_lazy_with(options.clone()),
+    )
+}
+
+/// Makes the folder of the file, and holds an exclusive lock beside it until dropped: SQLite has
+/// no lock that would span several migrations.
+pub(super) async fn lock(file: &Path) -> std::io::Result<std::fs::File> {
+    let file = file.to_owned();
+    tokio::task::spawn_blocking(move || {
+        if let Some(folder) = file.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut name = file.into_os_string();
+        name.push(".lock");
+        let lock = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(name)?;
+        lock.lock()?;
+        Ok(lock)
+    })
+    .await
+    .map_err(std::io::Error::other)?
+}
+
+impl Engine for Sqlite {
+    // Takes the write lock at once: a lock taken half-way can fail where waiting would not help.
+    const BEGIN: &'static str = "BEGIN IMMEDIATE";
+
+    async fn control(conn: &mut SqliteConnection, text: &'static str) -> Result<(), sqlx::Error> {
+        conn.execute(text).await.map(drop)
+    }
+
+    fn rows(
+        conn: &mut SqliteConnection,
+        sql: Sql,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Result<Vec<SqliteRow>, sqlx::Error>> + Send {
+        let query = args.iter().fold(sqlx::query(sql.sqlite), bind);
+        async move { query.fetch_all(conn).await }
+    }
+
+    async fn write(
+        conn: &mut SqliteConnection,
+        writes: &Writes<'_>,
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        for (text, table) in [
+            (ADD_MESSAGES, &writes.messages[..]),
+            (ADVANCE_CONVERSATIONS, &writes.conversations[..]),
+            (ADVANCE_PARTICIPANTS, &writes.participants[..]),
+            (RECORD_LAST_SEEN, &writes.last_seen[..]),
+        ] {
+            if table.first().is_some_and(|column| column.len() > 0) {
+                let query = sqlx::query(text).bind(json_rows(table));
+                query.execute(&mut *conn).await?;
+            }
+        }
+        if !writes.cleared.is_empty() {
+            let cleared = Arg::Ints(writes.cleared.clone());
+            let query = bind(sqlx::query(CLEAR_OUTBOX), &cleared);
+            query.execute(&mut *conn).await?;
+        }
+        if writes.messages[0].len() == 0 {
+            return Ok(Vec::new());
+        }
+        sqlx::query(ADD_OUTBOX)
+            .bind(json_rows(&writes.messages))
+            .fetch_all(conn)
+            .await
+    }
+
+    // https://www.sqlite.org/rescode.html: the low byte is the primary code.
+    fn fault(code: &str) -> Fault {
+        let code = code.parse::<i32>().unwrap_or_default();
+        match (code, code & 0xff) {
+            (1555 | 2067, _) => Fault::Taken,
+            // ERROR, CORRUPT, CONSTRAINT, MISMATCH, NOTADB
+            (_, 1 | 11 | 19 | 20 | 26) => Fault::Refused,
+            _ => Fault::Down,
+        }
+    }
+}
+
+const ADD_MESSAGES: &str = "\
+    INSERT INTO messages
+        (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+        value ->> 6, value ->> 7, value ->> 8
+    FROM json_each($1)";
+
+const ADD_OUTBOX: &str = "\
+    INSERT INTO outbox (message_id, created_at)
+    SELECT value ->> 0, value ->> 8 FROM json_each($1) WHERE true
+    RETURNING message_id, id";
+
+const ADVANCE_CONVERSATIONS: &str = "\
+    UPDATE conversations SET last_seq = new.seq, updated_at = max(updated_at, new.at)
+    FROM (SELECT value ->> 0 AS id, value ->> 1 AS seq, value ->> 2 AS at FROM json_each($1)) new
+    WHERE conversations.id = new.id";
+
+const ADVANCE_PARTICIPANTS: &str = "\
+    UPDATE participants SET read_seq = new.read_seq, delivered_seq = new.delivered_seq,
+        read_at = coalesce(new.read_at, participants.read_at)
+    FROM (SELECT value ->> 0 AS conversation_id, value ->> 1 AS user_id, value ->> 2 AS read_seq,
+            value ->> 3 AS delivered_seq, nullif(value ->> 4, 0) AS read_at
+        FROM json_each($1)) new
+    WHERE participants.conversation_id = new.conversation_id
+        AND participants.user_id = new.user_id";
+
+const RECORD_LAST_SEEN: &str = "\
+    INSERT INTO users (id, last_seen, updated_at)
+    SELECT value ->> 0, value ->> 1, value ->> 1 FROM json_each($1) WHERE true
+    ON CONFLICT (id) DO UPDATE
+        SET last_seen = max(coalesce(users.last_seen, 0), excluded.last_seen)";
+
+const CLEAR_OUTBOX: &str = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each($1))";
+
+type Bound = Query<'static, Sqlite, SqliteArguments>;
+
+fn bind(query: Bound, arg: &Arg<'_>) -> Bound {
+    match arg {
+        Arg::Int(v) => query.bind(*v),
+        Arg::Flag(v) => query.bind(*v),
+        Arg::Text(v) => query.bind(*v),
+        Arg::MaybeText(v) => query.bind(*v),
+        Arg::Texts(v) => query.bind(serde_json::Value::from(v.clone()).to_string()),
+        Arg::Ints(v) => query.bind(serde_json::Value::from(v.clone()).to_string()),
+        Arg::Table(v) => query.bind(json_rows(v)),
+    }
+}
+
+/// `[["a",1],["b",2]]`
+fn json_rows(table: &Table<'_>) -> String {
+    let mut out = Vec::from(b"[");
+    for row in 0..table.first().map_or(0, Column::len) {
+        out.extend_from_slice(if row == 0 { b"[" } else { b",[" });
+        for (at, column) in table.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            // Writing texts and numbers into memory cannot fail.
+            let _ = match column {
+                Column::Texts(v) => serde_json::to_writer(&mut out, v[row]),
+                Column::MaybeTexts(v) => serde_json::to_writer(&mut out, &v[row]),
+                Column::Ints(v) => serde_json::to_writer(&mut out, &v[row]),
+            };
+        }
+        out.push(b']');
+    }
+    out.push(b']');
+    String::from_utf8(out).unwrap_or_default()
+}

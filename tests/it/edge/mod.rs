@@ -1,0 +1,9 @@
+//! The Socket.IO edge against the hazards of what it is built on. Each test fails without its
+//! guard; the name says which hazard.
+
+mod admission;
+mod limits;
+mod order;
+mod readers;
+mod removal;
+mod transport;
