@@ -58,15 +58,13 @@ pub async fn run(target: Target, options: Options) -> Outcome<Report> {
     let warm = connect(&target, "warm", WARM).await?;
     let before = server.settled_rss_kib().await?;
     let (cpu, start) = (server.cpu()?, Instant::now());
-    let clients = if options.joined == 0 {
-        connect(&target, "idle", wanted).await?
-    } else {
-        let (clock, rooms) = (Clock::start(), wanted / options.joined);
-        rooms::open(&target, &clock, rooms, options.joined, 0)
+    let clients = match wanted.checked_div(options.joined) {
+        None => connect(&target, "idle", wanted).await?,
+        Some(rooms) => rooms::open(&target, &Clock::start(), rooms, options.joined, 0)
             .await?
             .into_iter()
             .flat_map(|room| room.members)
-            .collect()
+            .collect(),
     };
     let took = start.elapsed().as_secs_f64();
     let cpu = server.cpu()? - cpu;
@@ -90,6 +88,7 @@ pub async fn run(target: Target, options: Options) -> Outcome<Report> {
     if options.pings > 0 {
         hear_pings(&clients, options.pings).await?;
         let used = server.settled_rss_kib().await?;
+        report.set("pings", options.pings as f64);
         report.set("used_rss_kib_per_connection", per_connection(used));
     }
     let closed = clients

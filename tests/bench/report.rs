@@ -68,10 +68,7 @@ impl Report {
     /// Whether nothing failed, and nothing was lost, doubled, reordered or wrong.
     pub fn intact(&self) -> bool {
         let clean = |name: &&str| self.figures.get(*name).is_none_or(|count| *count == 0.0);
-        self.failed == 0
-            && ["lost", "doubled", "reordered", "wrong"]
-                .iter()
-                .all(|name| clean(name))
+        self.failed == 0 && ["lost", "doubled", "reordered", "wrong"].iter().all(clean)
     }
 }
 

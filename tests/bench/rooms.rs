@@ -91,6 +91,10 @@ fn http_client() -> Outcome<reqwest::Client> {
 async fn create(target: &Target, http: &reqwest::Client, users: &[String]) -> Outcome<String> {
     #[derive(Deserialize)]
     struct Created {
+        conversation: Conversation,
+    }
+    #[derive(Deserialize)]
+    struct Conversation {
         id: String,
     }
     let (maker, others) = users.split_first().ok_or("a room without members")?;
@@ -108,7 +112,10 @@ async fn create(target: &Target, http: &reqwest::Client, users: &[String]) -> Ou
     let status = answer.status();
     let text = answer.text().await?;
     match serde_json::from_str::<Created>(&text) {
-        Ok(created) if status.is_success() => Ok(created.id),
-        _ => Err(format!("POST /api/conversations: {status}: {text}").into()),
+        Ok(created) if status.is_success() => Ok(created.conversation.id),
+        _ => {
+            let start: String = text.chars().take(200).collect();
+            Err(format!("POST /api/conversations: {status}: {start}").into())
+        }
     }
 }

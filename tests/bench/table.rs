@@ -22,7 +22,14 @@ const ROWS: &[(&str, &str, &str, usize, Pick)] = &[
         Pick::Median,
     ),
     (
-        "  RSS of one, after 40 pings (KiB)",
+        "  pings that each then heard",
+        "idle",
+        "pings",
+        0,
+        Pick::Median,
+    ),
+    (
+        "  RSS of one, after pings (KiB)",
         "idle",
         "used_rss_kib_per_connection",
         1,

@@ -52,7 +52,7 @@ const http = createServer((request, response) => {
       const members = new Set([user, ...participantIds]);
       const conversation = { id: randomUUID(), members, seq: 0, sent: new Map() };
       conversations.set(conversation.id, conversation);
-      answer(201, { id: conversation.id });
+      answer(201, { conversation: { id: conversation.id } });
     } catch {
       answer(400, { code: "invalid" });
     }
