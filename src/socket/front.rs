@@ -175,7 +175,7 @@ impl Front {
                 return;
             };
             let mut wire = parts.io.into_inner();
-            wire.unread(parts.read_buf);
+            wire.unread(&parts.read_buf);
             let mut service = path.service();
             if let Err(e) = Service::call(&mut service, (wire, engine_request)).await {
                 tracing::debug!(error = %e, "a WebSocket asked for something impossible");

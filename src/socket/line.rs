@@ -145,8 +145,9 @@ impl<S> Wire<S> {
     }
 
     /// Gives back bytes that were read too early.
-    pub fn unread(&mut self, bytes: Bytes) {
-        self.unread = bytes;
+    pub fn unread(&mut self, bytes: &[u8]) {
+        // A copy: even an empty slice of hyper's read buffer would keep all of its 8 KiB.
+        self.unread = Bytes::copy_from_slice(bytes);
     }
 
     fn progress<T>(
@@ -311,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_given_back_are_read_first() {
         let (mut wire, mut there) = pair();
-        wire.unread(Bytes::from_static(b"ab"));
+        wire.unread(b"ab");
         there.write_all(b"c").await.unwrap();
         let mut all = [0; 3];
         wire.read_exact(&mut all).await.unwrap();
