@@ -4,13 +4,13 @@ use std::{
     fmt, io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::{AuthConfigError, Authenticator},
@@ -216,8 +216,11 @@ fn rules(chat: &config::Chat) -> Rules {
 pub struct Running {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
+    paths: Vec<Arc<SocketPathState>>,
     shutdown: Shutdown,
     patience: Duration,
+    /// Ends the operators' port, which tells about the stop until it is over.
+    ops: CancellationToken,
 }
 
 impl Running {
@@ -228,8 +231,15 @@ impl Running {
         for session in self.hub.sessions() {
             session.cut(Cut::Drain);
         }
+        // Sessions that poll without being admitted, whose requests would wait for a minute.
+        for path in &self.paths {
+            for sid in path.peers.sids() {
+                path.close_polling(sid);
+            }
+        }
         let stopped = self.shutdown.stopped(self.patience).await;
         self.store.close().await;
+        self.ops.cancel();
         stopped
     }
 }
@@ -300,14 +310,13 @@ pub async fn start(
     }
     let front = Arc::new(Front {
         edge: edge.clone(),
-        paths,
+        paths: paths.clone(),
         router,
         cors: http::cors(&config),
         origins: Origins::new(&config.server.cors_origins),
         trust_forwarded_for: config.server.trust_forwarded_for,
         write_timeout: config.transport.write_timeout,
     });
-    let draining = Arc::new(AtomicBool::new(false));
     let ops = http::ops(OpsState {
         store: store.clone(),
         bus,
@@ -315,18 +324,18 @@ pub async fn start(
         metrics: metrics.clone(),
         clock,
         started,
-        draining,
+        draining: shutdown.soft().clone(),
     });
 
     let soft = shutdown.soft().clone();
     let client_port = accept::serve(listeners.clients, front, soft.clone(), tasks.clone());
     tasks.spawn(client_port);
-    let ops_stop = soft.clone().cancelled_owned();
-    tasks.spawn(async move {
-        if let Err(e) = axum::serve(listeners.ops, ops)
-            .with_graceful_shutdown(ops_stop)
-            .await
-        {
+    let ops_end = CancellationToken::new();
+    let ops_ended = ops_end.clone().cancelled_owned();
+    // Not tracked: it is there to tell about the stop of those that are.
+    tokio::spawn(async move {
+        let serving = axum::serve(listeners.ops, ops).with_graceful_shutdown(ops_ended);
+        if let Err(e) = serving.await {
             tracing::error!(error = %e, "the operators' port failed");
         }
     });
@@ -348,8 +357,10 @@ pub async fn start(
     Ok(Running {
         store,
         hub,
+        paths,
         shutdown: shutdown.clone(),
         patience: config.server.shutdown_timeout,
+        ops: ops_end,
     })
 }
 

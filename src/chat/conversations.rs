@@ -54,7 +54,7 @@ impl Chat {
             }
         };
         if made {
-            self.tell_updated(actor, &conversation).await?;
+            self.tell_updated(actor, &conversation).await;
         }
         Ok((conversation, made))
     }
@@ -69,7 +69,7 @@ impl Chat {
         check_title(title)?;
         self.require_admin(actor, id).await?;
         let conversation = self.store.rename(id, title, self.clock.now()).await?;
-        self.tell_updated(actor, &conversation).await?;
+        self.tell_updated(actor, &conversation).await;
         Ok(conversation)
     }
 
@@ -90,7 +90,7 @@ impl Chat {
         self.require_admin(actor, id).await?;
         let now = self.clock.now();
         let conversation = self.store.add_participants(id, users, max, now).await?;
-        self.tell_updated(actor, &conversation).await?;
+        self.tell_updated(actor, &conversation).await;
         Ok(conversation)
     }
 
@@ -117,7 +117,7 @@ impl Chat {
             user: user.clone(),
         };
         self.announce_by(actor, removed);
-        self.tell_updated(actor, &conversation).await?;
+        self.tell_updated(actor, &conversation).await;
         Ok(conversation)
     }
 
@@ -184,8 +184,13 @@ impl Chat {
         })
     }
 
-    async fn tell_updated(&self, actor: &Actor, conversation: &Conversation) -> ChatResult<()> {
-        let last_message = self.store.last_message(&conversation.id).await?;
+    /// The change is committed by now: whatever fails here must not look like a failure of it.
+    async fn tell_updated(&self, actor: &Actor, conversation: &Conversation) {
+        let last_message = self.store.last_message(&conversation.id).await;
+        let last_message = last_message.unwrap_or_else(|e| {
+            ChatError::from(e).log("a change is announced without the last message");
+            None
+        });
         let conversation = Arc::new(conversation.clone());
         self.announce_by(
             actor,
@@ -194,7 +199,6 @@ impl Chat {
                 last_message,
             },
         );
-        Ok(())
     }
 
     fn too_many(&self) -> ChatError {

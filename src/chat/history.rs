@@ -9,7 +9,9 @@ use super::{
 };
 
 /// Conversations in one sync at most.
-const MAX_SYNC: usize = 500;
+pub const MAX_SYNC: usize = 500;
+/// Messages in the answer to one sync at most, shared out evenly; `has_more` tells who got too few.
+const MAX_SYNC_MESSAGES: usize = 1000;
 /// Database reads of one sync that run at the same time.
 const SYNC_WIDTH: usize = 4;
 
@@ -46,9 +48,10 @@ impl Chat {
         actor: &Actor,
         id: &ConversationId,
         after: Option<u64>,
+        limit: Option<u32>,
     ) -> ChatResult<Joined> {
         let conversation = self.conversation(actor, id).await?;
-        let (messages, has_more) = self.messages(actor, id, None, after, None).await?;
+        let (messages, has_more) = self.messages(actor, id, None, after, limit).await?;
         let newest = messages.last().map_or(0, |m| m.seq);
         let last_seq = conversation.last_seq.max(newest);
         Ok(Joined {
@@ -59,20 +62,20 @@ impl Chat {
         })
     }
 
-    /// [`Chat::open`] for many conversations at once, each after the seq that the client has.
+    /// [`Chat::open`] for many conversations at once, at most [`MAX_SYNC`], each after the seq that
+    /// the client has.
     pub async fn sync(
         &self,
         actor: &Actor,
         conversations: BTreeMap<ConversationId, u64>,
     ) -> ChatResult<Synced> {
-        if conversations.len() > MAX_SYNC {
-            return Err(ChatError::too_large(format!(
-                "at most {MAX_SYNC} conversations in a sync"
-            )));
-        }
+        let share = MAX_SYNC_MESSAGES / conversations.len().max(1);
+        let limit = u32::try_from(share)
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.rules.page_size);
         let mut opened = stream::iter(conversations)
             .map(|(id, after)| async move {
-                let result = self.open(actor, &id, Some(after)).await;
+                let result = self.open(actor, &id, Some(after), Some(limit)).await;
                 (id, result)
             })
             .buffered(SYNC_WIDTH);

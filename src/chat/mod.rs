@@ -29,13 +29,14 @@ pub use command::{
 };
 pub use error::{ChatError, ChatResult, ErrorCode};
 pub use event::{Envelope, Event, Hearer, PresenceChange, Receipt};
+pub use history::MAX_SYNC;
 pub use id::{ConversationId, DeviceId, InvalidId, MAX_ID_LEN, MessageId, UserId, is_valid_id};
 pub use model::{
     Conversation, ConversationSummary, Message, NewMessage, Participant, PresenceInfo, Profile,
     Role, Status,
 };
 pub use ports::{
-    Appended, Bus, Cursor, Local, MessageRef, OutboxId, Presence, Store, StoreError, StoreResult,
-    Topic, Unavailable, Unpublished,
+    Absence, Appended, Bus, Cursor, Local, MessageRef, OutboxId, Presence, Store, StoreError,
+    StoreResult, Topic, Unavailable, Unpublished,
 };
 pub use service::{Actor, Chat, Parts, Rules};

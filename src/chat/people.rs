@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::value::RawValue;
 
 use super::{
-    Actor, Chat, ChatError, ChatResult, DeviceId, Envelope, Event, Millis, PresenceChange,
+    Absence, Actor, Chat, ChatError, ChatResult, DeviceId, Envelope, Event, Millis, PresenceChange,
     PresenceInfo, Profile, Status, UserId,
 };
 
@@ -37,24 +37,24 @@ impl Chat {
         device: &DeviceId,
     ) -> ChatResult<()> {
         self.stop_typing_of(device);
-        if !self.presence.leave(user, device).await? {
+        let Some(absence) = self.presence.leave(user, device).await? else {
             return Ok(());
-        }
+        };
         let (chat, user) = (Arc::downgrade(self), user.clone());
         let grace = self.rules.presence_grace;
         // Not tracked: a node that stops hands its users over instead of waiting for the grace.
         tokio::spawn(async move {
             tokio::time::sleep(grace).await;
             let Some(chat) = chat.upgrade() else { return };
-            if let Err(e) = chat.settle(&user).await {
+            if let Err(e) = chat.settle(&user, absence).await {
                 e.log("could not announce a user offline");
             }
         });
         Ok(())
     }
 
-    async fn settle(&self, user: &UserId) -> ChatResult<()> {
-        if self.presence.settle(user).await? {
+    async fn settle(&self, user: &UserId, absence: Absence) -> ChatResult<()> {
+        if self.presence.settle(user, absence).await? {
             self.store.set_last_seen(user, self.clock.now()).await?;
             self.tell_presence(user, None, PresenceChange::Offline)
                 .await?;
@@ -83,6 +83,11 @@ impl Chat {
         let Some(info) = self.whereabouts(std::slice::from_ref(user)).await?.pop() else {
             return Ok(());
         };
+        let now = self.presence.get(std::slice::from_ref(user)).await?;
+        if now.first().is_some_and(|now| now.online != info.online) {
+            // It changed meanwhile, and whoever changed it tells the newer truth.
+            return Ok(());
+        }
         let at = self.clock.now();
         let event = Event::Presence {
             info,

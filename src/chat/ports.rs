@@ -323,6 +323,11 @@ pub trait Bus: Send + Sync + 'static {
     async fn ping(&self) -> Result<(), Unavailable>;
 }
 
+/// A time without devices, numbered per user, so that a grace that began with an earlier one does
+/// not end a later one too soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absence(pub u64);
+
 /// Who is connected, over all devices and nodes.
 ///
 /// # Contract
@@ -334,11 +339,14 @@ pub trait Presence: Send + Sync + 'static {
     /// Adds a device. `true`: the user was not announced online and is from now on.
     async fn enter(&self, user: &UserId, device: &DeviceId) -> Result<bool, Unavailable>;
 
-    /// Removes a device. `true`: it was the last one; the caller settles after the grace.
-    async fn leave(&self, user: &UserId, device: &DeviceId) -> Result<bool, Unavailable>;
+    /// Removes a device. `Some`: it was the last one, and the caller settles this absence after the
+    /// grace.
+    async fn leave(&self, user: &UserId, device: &DeviceId)
+    -> Result<Option<Absence>, Unavailable>;
 
-    /// `true`: no device came back, and the user is announced online no more.
-    async fn settle(&self, user: &UserId) -> Result<bool, Unavailable>;
+    /// `true`: the absence lasts, and the user is announced online no more. `false`: a device came
+    /// back, though it may have left again, which is an absence of its own.
+    async fn settle(&self, user: &UserId, absence: Absence) -> Result<bool, Unavailable>;
 
     /// Sets the status that the user shows on all devices; it lasts until the user is announced
     /// offline. `true` if it differs from the one before.

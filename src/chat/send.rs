@@ -9,6 +9,7 @@ use super::{
 
 const MAX_KIND_CHARS: usize = 32;
 const MAX_CLIENT_ID_CHARS: usize = 128;
+const MAX_METADATA_BYTES: usize = 16 * 1024;
 
 impl Chat {
     /// Commits a message and announces it. An `Ok` is the promise that the message survives; a
@@ -74,6 +75,15 @@ impl Chat {
             return Err(ChatError::invalid(
                 "content must not contain the character U+0000",
             ));
+        }
+        if send
+            .metadata
+            .as_ref()
+            .is_some_and(|m| m.get().len() > MAX_METADATA_BYTES)
+        {
+            return Err(ChatError::too_large(format!(
+                "metadata is longer than {MAX_METADATA_BYTES} bytes"
+            )));
         }
         if !is_label(kind, MAX_KIND_CHARS) {
             return Err(ChatError::invalid(format!(

@@ -26,7 +26,10 @@ pub fn openapi() -> Description {
 
 /// Everything but the routes.
 pub(super) fn frame() -> Description {
-    Frame::openapi()
+    let mut frame = Frame::openapi();
+    // Made from the package's licence, which is not the interface's.
+    frame.info.license = None;
+    frame
 }
 
 /// Serves the description.

@@ -3,10 +3,7 @@
 
 use std::{
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,6 +16,7 @@ use axum::{
     routing::get,
 };
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::{Stats, layers, problem::json};
 use crate::{
@@ -45,8 +43,8 @@ pub struct OpsState {
     pub clock: Arc<dyn Clock>,
     /// When the process started.
     pub started: Instant,
-    /// Whether the node is stopping and wants no new connections.
-    pub draining: Arc<AtomicBool>,
+    /// Cancelled when the node stops and wants no new connections.
+    pub draining: CancellationToken,
 }
 
 /// The operators' router: `/health`, `/ready`, `/metrics`.
@@ -123,7 +121,7 @@ async fn ready(State(ops): State<OpsState>) -> Response {
         check("store", true, ops.store.ping()),
         check("bus", false, ops.bus.ping())
     );
-    let draining = ops.draining.load(Ordering::Relaxed);
+    let draining = ops.draining.is_cancelled();
     let (code, status) = match (draining, store.ok, bus.ok) {
         (true, _, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         (_, false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::chat::{DeviceId, Presence, PresenceInfo, Status, Unavailable, UserId};
+use crate::chat::{Absence, DeviceId, Presence, PresenceInfo, Status, Unavailable, UserId};
 
 /// Users and their devices. One lock: every operation is a look-up or two.
 #[derive(Debug, Default)]
@@ -21,6 +21,7 @@ struct Entry {
     devices: BTreeSet<DeviceId>,
     announced: bool,
     status: Status,
+    absences: u64,
 }
 
 #[async_trait]
@@ -32,19 +33,27 @@ impl Presence for MemoryPresence {
         Ok(!std::mem::replace(&mut entry.announced, true))
     }
 
-    async fn leave(&self, user: &UserId, device: &DeviceId) -> Result<bool, Unavailable> {
+    async fn leave(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+    ) -> Result<Option<Absence>, Unavailable> {
         let mut users = self.users.lock();
         let Some(entry) = users.get_mut(user) else {
-            return Ok(false);
+            return Ok(None);
         };
-        Ok(entry.devices.remove(device) && entry.devices.is_empty())
+        if !entry.devices.remove(device) || !entry.devices.is_empty() {
+            return Ok(None);
+        }
+        entry.absences += 1;
+        Ok(Some(Absence(entry.absences)))
     }
 
-    async fn settle(&self, user: &UserId) -> Result<bool, Unavailable> {
+    async fn settle(&self, user: &UserId, absence: Absence) -> Result<bool, Unavailable> {
         let mut users = self.users.lock();
         match users.get(user) {
-            Some(entry) if entry.devices.is_empty() => {
-                let announced = entry.announced;
+            Some(e) if e.devices.is_empty() && e.absences == absence.0 => {
+                let announced = e.announced;
                 users.remove(user);
                 Ok(announced)
             }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{inbound::Raw, server::Edge, session::Session};
 use crate::{
-    chat::{ChatError, ChatResult, Command, ConversationId, ErrorCode, Reply},
+    chat::{ChatError, ChatResult, Command, ConversationId, ErrorCode, MAX_SYNC, Reply},
     dialect::{Inbound, Refused},
     telemetry,
 };
@@ -130,7 +130,11 @@ async fn join(
 ) -> ChatResult<Done> {
     // First into the room, then the snapshot: nothing committed in between can be missed.
     let fresh = edge.hub.enter(&conversation, session).await?;
-    match edge.chat.open(&session.actor, &conversation, after).await {
+    match edge
+        .chat
+        .open(&session.actor, &conversation, after, None)
+        .await
+    {
         Ok(joined) => {
             let entered = vec![(conversation, joined.last_seq)];
             Ok(Done {
@@ -153,10 +157,20 @@ async fn sync(
     edge: &Edge,
     conversations: BTreeMap<ConversationId, u64>,
 ) -> ChatResult<Done> {
+    if conversations.len() > MAX_SYNC {
+        return Err(ChatError::too_large(format!(
+            "at most {MAX_SYNC} conversations in a sync"
+        )));
+    }
     let mut fresh = Vec::new();
     for id in conversations.keys() {
-        if edge.hub.enter(id, session).await? {
-            fresh.push(id.clone());
+        match edge.hub.enter(id, session).await {
+            Ok(true) => fresh.push(id.clone()),
+            Ok(false) => {}
+            Err(e) => {
+                leave_all(session, edge, &fresh);
+                return Err(e.into());
+            }
         }
     }
     match edge.chat.sync(&session.actor, conversations).await {
@@ -174,11 +188,15 @@ async fn sync(
             })
         }
         Err(e) => {
-            for id in &fresh {
-                edge.hub.leave(id, session);
-            }
+            leave_all(session, edge, &fresh);
             Err(e)
         }
+    }
+}
+
+fn leave_all(session: &Arc<Session>, edge: &Edge, rooms: &[ConversationId]) {
+    for id in rooms {
+        edge.hub.leave(id, session);
     }
 }
 

@@ -153,8 +153,9 @@ impl Front {
             return refused(ENGINE_BAD_REQUEST);
         };
         let query = request.uri().query().unwrap_or_default();
-        let guard = match query_value(query, "sid") {
-            Some(sid) => match sid.parse().ok().and_then(|sid: Sid| path.peers.get(sid)) {
+        let sid: Option<Option<Sid>> = query_value(query, "sid").map(|sid| sid.parse().ok());
+        let guard = match sid {
+            Some(sid) => match sid.and_then(|sid| path.peers.get(sid)) {
                 None => return refused(ENGINE_UNKNOWN_SID),
                 Some(peer) if peer.addr != addr => return refused(ENGINE_BAD_REQUEST),
                 Some(peer) => {
@@ -176,6 +177,12 @@ impl Front {
             };
             let mut wire = parts.io.into_inner();
             wire.unread(&parts.read_buf);
+            if let Some(sid) = sid.flatten() {
+                wire.hold(EndsPolling {
+                    path: path.clone(),
+                    sid,
+                });
+            }
             let mut service = path.service();
             if let Err(e) = Service::call(&mut service, (wire, engine_request)).await {
                 tracing::debug!(error = %e, "a WebSocket asked for something impossible");
@@ -222,6 +229,20 @@ impl Front {
         };
         let dialect = query_value(query, "dialect").map(str::to_owned);
         Ok(Peer::new(addr, dialect, credentials, line, slot))
+    }
+}
+
+/// An upgrade that breaks half-way leaves a session that answers polls with nothing and is never
+/// timed out. Once the stream is gone there is nothing to go back to, so the session is closed;
+/// after a completed upgrade it is closed already.
+struct EndsPolling {
+    path: Arc<SocketPathState>,
+    sid: Sid,
+}
+
+impl Drop for EndsPolling {
+    fn drop(&mut self) {
+        self.path.close_polling(self.sid);
     }
 }
 

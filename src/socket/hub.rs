@@ -36,7 +36,7 @@ pub struct Hub {
     bus: Arc<dyn Bus>,
     tasks: TaskTracker,
     users: DashMap<UserId, Vec<Arc<Session>>>,
-    rooms: DashMap<ConversationId, Arc<Mutex<Room>>>,
+    rooms: DashMap<ConversationId, Arc<Mutex<Room<Arc<Session>>>>>,
     connections: AtomicUsize,
     meters: Meters,
 }
@@ -145,7 +145,7 @@ impl Hub {
             .entry(conversation.clone())
             .or_default()
             .lock()
-            .enter(session);
+            .enter(&session.device, session.clone());
         session.rooms.lock().insert(conversation.clone());
         if session.is_gone() {
             // It left everything while this was under way, and will not come by again.
@@ -188,7 +188,7 @@ impl Hub {
             .unsubscribe(Topic::Conversation(conversation.clone()));
     }
 
-    fn room(&self, conversation: &ConversationId) -> Option<Arc<Mutex<Room>>> {
+    fn room(&self, conversation: &ConversationId) -> Option<Arc<Mutex<Room<Arc<Session>>>>> {
         self.rooms.get(conversation).map(|r| r.clone())
     }
 
@@ -208,7 +208,7 @@ impl Hub {
         self.notify_absent(envelope, message, participants);
     }
 
-    fn accept(&self, room: &mut Room, seq: u64, envelope: &Envelope) {
+    fn accept(&self, room: &mut Room<Arc<Session>>, seq: u64, envelope: &Envelope) {
         // One encoder per message: a room in order releases exactly the message that came.
         let mut words = words_of(envelope);
         room.accept(seq, envelope, &mut |released, to| {
@@ -253,8 +253,8 @@ impl Hub {
     fn mind_gap(
         self: &Arc<Self>,
         conversation: &ConversationId,
-        room: &Arc<Mutex<Room>>,
-        locked: &mut Room,
+        room: &Arc<Mutex<Room<Arc<Session>>>>,
+        locked: &mut Room<Arc<Session>>,
     ) {
         if locked.filling || locked.gap().is_none() {
             return;
@@ -265,7 +265,7 @@ impl Hub {
             .spawn(async move { hub.fill_gaps(&conversation, &room).await });
     }
 
-    async fn fill_gaps(&self, conversation: &ConversationId, room: &Mutex<Room>) {
+    async fn fill_gaps(&self, conversation: &ConversationId, room: &Mutex<Room<Arc<Session>>>) {
         tokio::time::sleep(PATIENCE).await;
         loop {
             let (after, until) = {
@@ -353,8 +353,14 @@ impl Hub {
             .unwrap_or_default()
     }
 
+    fn listeners(&self, conversation: &ConversationId) -> Vec<Arc<Session>> {
+        let room = self.room(conversation);
+        room.map(|r| r.lock().listeners().cloned().collect())
+            .unwrap_or_default()
+    }
+
     fn read(&self, envelope: &Envelope, receipt: &Receipt) {
-        let mut sessions = self.in_room(&receipt.conversation);
+        let mut sessions = self.listeners(&receipt.conversation);
         let inside: HashSet<_> = sessions.iter().map(|s| s.device.clone()).collect();
         let senders = self.sessions_of(&receipt.sender);
         sessions.extend(senders.into_iter().filter(|s| !inside.contains(&s.device)));
@@ -401,7 +407,7 @@ impl Local for LocalHub {
             Event::MessageDelivered(receipt) => hub.to_users(envelope, [&receipt.sender], false),
             Event::MessageRead(receipt) => hub.read(envelope, receipt),
             Event::Typing { conversation, .. } => {
-                hub.to_sessions(envelope, &hub.in_room(conversation), true);
+                hub.to_sessions(envelope, &hub.listeners(conversation), true);
             }
             Event::Presence { audience, .. } => hub.to_users(envelope, audience.iter(), true),
             Event::ConversationUpdated { conversation, .. } => {

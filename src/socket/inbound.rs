@@ -95,6 +95,10 @@ impl Inbox {
         raw.map(|raw| (raw, state.queue.len() <= self.capacity / 4))
     }
 
+    fn is_low(&self) -> bool {
+        self.state.lock().queue.len() <= self.capacity / 4
+    }
+
     /// Lets events be handled. `true`: some are waiting, and the caller starts the worker.
     fn open(&self) -> bool {
         let mut state = self.state.lock();
@@ -149,6 +153,10 @@ impl MessageHandler<EdgeAdapter, RawEvent> for Receiver {
             Pushed::Queued { start, high } => {
                 if high {
                     self.session.peer().pause();
+                    // The worker may have caught up and resumed before the pause was there.
+                    if self.session.inbox.is_low() {
+                        self.session.peer().resume();
+                    }
                 }
                 if start {
                     start_worker(self.session.clone(), self.edge.clone());

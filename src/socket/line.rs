@@ -125,6 +125,8 @@ pub struct Wire<S> {
     write_timeout: Duration,
     /// Exists only while a write is stalled: an idle connection pays nothing for it.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Dropped with the stream.
+    end: Option<Box<dyn Send>>,
 }
 
 impl<S> Wire<S> {
@@ -136,12 +138,18 @@ impl<S> Wire<S> {
             unread: Bytes::new(),
             write_timeout,
             stalled: None,
+            end: None,
         }
     }
 
     /// The handle.
     pub fn line(&self) -> &Arc<Line> {
         &self.line
+    }
+
+    /// Keeps something for as long as the stream lives: its drop tells that the stream is gone.
+    pub fn hold(&mut self, end: impl Send + 'static) {
+        self.end = Some(Box::new(end));
     }
 
     /// Gives back bytes that were read too early.

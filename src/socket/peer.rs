@@ -62,10 +62,11 @@ impl Peer {
 
     /// The session is about to be carried by this WebSocket.
     pub fn upgrading(&self, line: Arc<Line>) {
+        let mut lines = self.lines.lock();
+        // Under the lock: a cut sets its reason first and then takes the lines.
         if let Some(reason) = self.cut.get() {
             line.cut(*reason);
         }
-        let mut lines = self.lines.lock();
         // Lines that nobody else holds belong to streams that are gone.
         lines.retain(|l| Arc::strong_count(l) > 1);
         lines.push(line);
@@ -132,6 +133,11 @@ impl Peers {
     /// The peer of a session.
     pub fn get(&self, sid: Sid) -> Option<Arc<Peer>> {
         self.0.get(&sid).map(|p| p.clone())
+    }
+
+    /// The ids of all sessions.
+    pub fn sids(&self) -> Vec<Sid> {
+        self.0.iter().map(|p| *p.key()).collect()
     }
 
     fn remove(&self, sid: Sid) {

@@ -18,6 +18,7 @@ use socketioxide::{
     socket::DisconnectReason,
 };
 use socketioxide_core::Sid;
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
@@ -157,8 +158,12 @@ impl SocketPathState {
             .header(CONTENT_TYPE, "text/plain;charset=UTF-8")
             .body(Body::from("1"));
         let Ok(request) = request else { return };
+        // Streams are dropped with the runtime too, where nothing can be spawned any more.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
         let mut service = self.service();
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             let _ = Service::<Request<Body>>::call(&mut service, request).await;
         });
     }
@@ -249,7 +254,14 @@ async fn session_for(
     } else {
         dialect.introduction(&auth.to_string())?
     };
-    let mut credentials = peer.take_credentials().unwrap_or_default();
+    let credentials = peer.take_credentials();
+    if credentials.is_none() {
+        // A transport may connect again after it disconnected; that must not get around the limit.
+        edge.limits
+            .handshake(peer.addr)
+            .map_err(ChatError::rate_limited)?;
+    }
+    let mut credentials = credentials.unwrap_or_default();
     credentials.handshake_token = told.token;
     let Identity {
         profile,

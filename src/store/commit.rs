@@ -17,9 +17,12 @@ use super::{
     rows::{self, message_columns, stored_seq},
     session::Session,
 };
-use crate::chat::{
-    Appended, ConversationId, Cursor, Message, Millis, NewMessage, OutboxId, StoreError,
-    StoreResult, UserId,
+use crate::{
+    chat::{
+        Appended, ConversationId, Cursor, Message, Millis, NewMessage, OutboxId, StoreError,
+        StoreResult, UserId,
+    },
+    telemetry::MESSAGES_IN_TOTAL,
 };
 
 /// Conversations to append to, locked in one order; then those that are only read.
@@ -128,7 +131,12 @@ pub(super) async fn commit<E: Engine>(
     // Getting a connection is where the time goes when there is none.
     batch.drop_abandoned();
     match run(core, &mut session, batch, cleared).await {
-        Ok((outcome, true)) => session.commit().await.map(|()| outcome),
+        Ok((outcome, true)) => {
+            session.commit().await?;
+            let new = outcome.appended.iter().flatten().filter(|a| !a.duplicate);
+            metrics::counter!(MESSAGES_IN_TOTAL).increment(new.count() as u64);
+            Ok(outcome)
+        }
         Ok((outcome, false)) => {
             session.rollback().await;
             Ok(outcome)

@@ -22,6 +22,7 @@ use crate::chat::{
     MessageRef, Millis, NewMessage, OutboxId, Page, Profile, Role, Store, StoreError, StoreResult,
     Unavailable, Unpublished, UserId,
 };
+use crate::telemetry::OUTBOX_SWEPT_TOTAL;
 
 const PING: Sql = Sql::same("SELECT 1");
 
@@ -56,9 +57,12 @@ impl<E: Engine> Store for SqlStore<E> {
         older_than: Millis,
         limit: u32,
     ) -> StoreResult<Vec<Unpublished>> {
-        self.core
+        let claimed = self
+            .core
             .within(outbox::claim(&self.core, older_than, limit))
-            .await
+            .await?;
+        metrics::counter!(OUTBOX_SWEPT_TOTAL).increment(claimed.len() as u64);
+        Ok(claimed)
     }
 
     async fn conversation(&self, id: &ConversationId, user: &UserId) -> StoreResult<Conversation> {

@@ -140,3 +140,27 @@ async fn malformed_events_are_refused_and_the_connection_is_kept() {
         "forbidden"
     );
 }
+
+/// Connecting again over the same transport costs a token check and a database write each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn connecting_again_and_again_over_one_transport_is_limited() {
+    let node = Node::with(|c| {
+        c.limits.handshakes_per_second = 1;
+        c.limits.handshakes_burst = 5;
+    })
+    .await;
+    let mut ann = node.client("ann").await;
+    let auth = json!({ "token": node.token("ann") });
+    let mut again = 0;
+    loop {
+        ann.raw("41").await;
+        // Until it is gone completely, connecting again is ignored.
+        node.until_health(0, 0).await;
+        ann.raw(&format!("40{auth}")).await;
+        if !ann.admitted().await {
+            break;
+        }
+        again += 1;
+        assert!(again < 10, "it was never refused");
+    }
+}

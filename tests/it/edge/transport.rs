@@ -1,7 +1,9 @@
 //! HTTP polling, message sizes, and whom a polling session belongs to.
 
+use futures_util::{SinkExt, StreamExt};
 use reqwest::Client;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     node::{Node, until},
@@ -149,4 +151,49 @@ async fn a_websocket_of_an_unknown_session_is_refused() {
     let refused = tokio_tungstenite::client_async(url, tcp).await;
     assert!(refused.is_err());
     let _still_fine: Sio = node.client("ann").await;
+}
+
+/// A page is reloaded in the middle of its upgrade: the session can neither poll nor upgrade any
+/// more, and its heartbeat rests during upgrades.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_breaks_half_way_ends_the_session() {
+    let node = Node::start().await;
+    let ann = Polling::open(&node, "127.0.0.1").await;
+    ann.post(&format!("40{}", json!({ "token": node.token("ann") })))
+        .await;
+    until(
+        async || node.health().await.0 == 1,
+        || "ann never connected".into(),
+    )
+    .await;
+    assert_eq!(ann.get().await.0, 200);
+    assert_eq!(ann.post("3").await, 200);
+    let tcp = tokio::net::TcpStream::connect(node.addr).await.unwrap();
+    let url = ann
+        .url
+        .replace("http://", "ws://")
+        .replace("=polling", "=websocket");
+    let (mut ws, _) = tokio_tungstenite::client_async(url, tcp).await.unwrap();
+    ws.send(Message::text("2probe")).await.unwrap();
+    assert_eq!(ws.next().await.unwrap().unwrap(), Message::text("3probe"));
+    drop(ws);
+    node.until_health(0, 0).await;
+}
+
+/// Polls that wait for a minute must not hold up a stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_is_told_and_waits_for_nobody_who_polls() {
+    let node = Node::start().await;
+    let admitted = node.client("ann").await;
+    let waiting = Polling::open(&node, "127.0.0.1").await;
+    // The first poll is answered with the ping that comes at once.
+    assert_eq!(waiting.get().await.0, 200);
+    let poll = tokio::spawn(async move { waiting.http.get(&waiting.url).send().await });
+    assert_eq!(node.health().await.0, 1);
+    let since = std::time::Instant::now();
+    let stopped = node.stop().await;
+    assert_eq!(stopped, porchlight::shutdown::Stopped::Clean);
+    assert!(since.elapsed() < std::time::Duration::from_secs(5));
+    let _ = poll.await.unwrap();
+    drop(admitted);
 }

@@ -1,10 +1,7 @@
 //! The operators' port.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,6 +16,7 @@ use porchlight::{
     http::{OpsState, ops},
 };
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Api, Figures, answer};
 
@@ -60,7 +58,7 @@ fn state(api: &Api, bus: Arc<dyn Bus>) -> OpsState {
         metrics,
         clock: Arc::new(SystemClock),
         started: Instant::now() - Duration::from_secs(90),
-        draining: Arc::new(AtomicBool::new(false)),
+        draining: CancellationToken::new(),
     }
 }
 
@@ -118,15 +116,15 @@ async fn readiness_follows_the_dependencies() {
         assert!(!readiness.to_string().contains("password"));
     }
 
-    draining.store(true, Ordering::Relaxed);
+    draining.cancel();
     let answer = get(&router, "/ready").await;
     let readiness = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(verdict(&readiness), ("draining", true, true, true));
     // A draining process is a healthy one.
     get(&router, "/health").await.expect(StatusCode::OK);
-    draining.store(false, Ordering::Relaxed);
 
     api.store.close().await;
+    let router = ops(state(api.bus.clone()));
     let answer = get(&router, "/ready").await;
     let readiness = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(verdict(&readiness), ("unavailable", false, true, false));

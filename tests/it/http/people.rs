@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
-use porchlight::chat::{DeviceId, Millis, Presence, PresenceInfo, Status, Unavailable, UserId};
+use porchlight::chat::{
+    Absence, DeviceId, Millis, Presence, PresenceInfo, Status, Unavailable, UserId,
+};
 use serde_json::{Value, json};
 
 use super::{Api, id};
@@ -129,10 +131,10 @@ impl Presence for NoPresence {
     async fn enter(&self, _: &UserId, _: &DeviceId) -> Result<bool, Unavailable> {
         down()
     }
-    async fn leave(&self, _: &UserId, _: &DeviceId) -> Result<bool, Unavailable> {
+    async fn leave(&self, _: &UserId, _: &DeviceId) -> Result<Option<Absence>, Unavailable> {
         down()
     }
-    async fn settle(&self, _: &UserId) -> Result<bool, Unavailable> {
+    async fn settle(&self, _: &UserId, _: Absence) -> Result<bool, Unavailable> {
         down()
     }
     async fn set_status(&self, _: &UserId, _: Status) -> Result<bool, Unavailable> {

@@ -78,10 +78,14 @@ async fn bodies_are_bounded() {
         .header("content-type", "application/json")
         .raw(Body::from_stream(endless));
     answer.send().await.refused(413, "too_large");
-    let fits =
-        json!({"conversationId": group, "content": "hi", "metadata": {"x": "y".repeat(1_000_000)}});
+    let fits = json!({"conversationId": group, "content": "hi", "ignored": "y".repeat(1_000_000)});
     let answer = api.post("alice", MESSAGES).json(fits).await;
     answer.expect(StatusCode::CREATED);
+    // What would be kept and sent to everybody has a bound of its own.
+    let heavy =
+        json!({"conversationId": group, "content": "hi", "metadata": {"x": "y".repeat(20_000)}});
+    let answer = api.post("alice", MESSAGES).json(heavy).await;
+    answer.refused(413, "too_large");
 }
 
 #[tokio::test]

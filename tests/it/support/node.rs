@@ -7,7 +7,7 @@ use porchlight::{
     auth::Authenticator,
     chat::{Profile, SystemClock, UserId},
     config::{self, Config, Sources},
-    shutdown::Shutdown,
+    shutdown::{Shutdown, Stopped},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -28,6 +28,7 @@ pub struct Node {
     pub ops: SocketAddr,
     auth: Authenticator,
     shutdown: Shutdown,
+    stopped: tokio::task::JoinHandle<Stopped>,
     http: reqwest::Client,
     _dir: Option<TempDir>,
 }
@@ -65,16 +66,23 @@ impl Node {
         let running = app::start(config, Listeners { clients, ops }, &shutdown)
             .await
             .unwrap();
-        tokio::spawn(running.wait());
+        let stopped = tokio::spawn(running.wait());
         let http = reqwest::Client::new();
         Self {
             addr,
             ops: ops_addr,
             auth,
             shutdown,
+            stopped,
             http,
             _dir: Some(dir),
         }
+    }
+
+    /// Stops the node as SIGTERM does.
+    pub async fn stop(mut self) -> Stopped {
+        self.shutdown.trigger();
+        (&mut self.stopped).await.unwrap()
     }
 
     /// A token of a user whose name is the id.

@@ -136,6 +136,16 @@ impl Sio {
         while self.step().await {}
     }
 
+    /// Whether a CONNECT sent by hand was accepted.
+    pub async fn admitted(&mut self) -> bool {
+        loop {
+            let text = self.frame().await.expect("closed while connecting again");
+            if text.starts_with("40") || text.starts_with("44") {
+                return text.starts_with("40");
+            }
+        }
+    }
+
     /// Whether the namespace was closed by the server for good, read until then.
     pub async fn banned(&mut self) -> bool {
         loop {
