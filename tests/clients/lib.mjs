@@ -241,6 +241,8 @@ export class Person {
       socket.once('connect', () => (clearTimeout(late), resolve()));
       socket.once('connect_error', (e) => (clearTimeout(late), reject(e)));
     });
+    // With the greeting the connection is live: what happens to others from now on is heard.
+    await waitFor(() => client.heard('connected').length > 0, `the greeting of ${this.id}`);
     return client;
   }
 

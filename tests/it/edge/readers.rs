@@ -141,7 +141,6 @@ async fn a_polling_client_that_stops_polling_is_closed_when_its_queue_is_full() 
     )
     .await;
     let mut ann = node.client("ann").await;
-    ann.event("connected").await;
     let mut sent = 0;
     while node.health().await.0 == 2 {
         assert!(sent < 100, "the silent poller was never closed");

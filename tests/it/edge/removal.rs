@@ -67,7 +67,6 @@ async fn a_stalled_participant_is_out_of_the_room_at_once_when_removed() {
 async fn a_disconnected_user_is_told_to_stay_away() {
     let node = Node::start().await;
     let mut bob = node.client("bob").await;
-    bob.event("connected").await;
     node.service("POST", "/api/service/users/bob/disconnect", json!({}))
         .await;
     assert!(

@@ -98,9 +98,11 @@ impl Node {
 
     /// A connected client of a user.
     pub async fn client(&self, user: &str) -> Sio {
-        Sio::connect(self.addr, json!({ "token": self.token(user) }))
-            .await
-            .unwrap()
+        let auth = json!({ "token": self.token(user) });
+        let mut client = Sio::connect(self.addr, auth).await.unwrap();
+        // With the greeting the connection is live: what happens to others from now on is heard.
+        client.until_heard("connected").await;
+        client
     }
 
     /// A REST call as a user. Panics unless it succeeds.

@@ -122,6 +122,13 @@ impl Sio {
         }
     }
 
+    /// Waits until an event of that name was read, and keeps it.
+    pub async fn until_heard(&mut self, name: &str) {
+        while self.heard(name).is_empty() {
+            assert!(self.step().await, "closed while waiting for {name}");
+        }
+    }
+
     /// The events of that name that were read so far.
     pub fn heard(&self, name: &str) -> Vec<&Value> {
         self.events
