@@ -116,6 +116,8 @@ async fn nothing_acked_is_lost_in_crashes_under_load() {
     }
     stop.send_replace(true);
     let acked: Vec<_> = senders.join_all().await.into_iter().flatten().collect();
+    // The first who uses a connection that the last crash broke is told so.
+    eventually("it answers again", async || last_seq().await > 0).await;
     let stored = store.messages_between(&id, 0, u64::MAX).await.unwrap();
     assert!(stored.iter().map(|m| m.seq).eq(1..=stored.len() as u64));
     assert_eq!(stored.len(), acked.len(), "each key once");
