@@ -203,6 +203,7 @@ pub async fn open_chat(config: &Config) -> Result<(Arc<Chat>, Arc<dyn Store>), S
 fn rules(chat: &config::Chat) -> Rules {
     Rules {
         max_content_chars: chat.max_content_chars,
+        max_attachments: chat.max_attachments,
         max_participants: chat.max_participants,
         page_size: chat.page_size,
         max_page_size: chat.max_page_size,

@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::value::RawValue;
 
 use super::{
-    Conversation, ConversationId, ConversationSummary, Message, MessageId, Millis, Status, UserId,
+    Conversation, ConversationId, ConversationSummary, Message, MessageId, Millis, Status,
+    UploadId, UserId,
 };
 
 /// A decoded inbound event. Values are well-formed; whether they are allowed is not yet decided.
@@ -59,8 +60,10 @@ pub enum Command {
 pub struct SendMessage {
     /// Where.
     pub conversation: ConversationId,
-    /// What.
+    /// What; may be empty with attachments.
     pub content: Arc<str>,
+    /// Complete uploads of the sender. One that is named twice counts once.
+    pub attachments: Vec<UploadId>,
     /// The sort of content; `text` if absent.
     pub kind: Option<Arc<str>>,
     /// The idempotency key: 1 to 128 characters without control characters.

@@ -1,6 +1,6 @@
 //! The domain: what a conversation is and what can be done with it.
 //!
-//! Read in this order: `model.rs` (the nouns), `command.rs` (what clients ask), `event.rs` (what
+//! Read in this order: `model.rs` and `upload.rs` (the nouns), `command.rs` (what clients ask), `event.rs` (what
 //! they hear), `ports.rs` (what the domain needs from databases, other nodes and sockets), then the
 //! use cases on [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`,
 //! `receipts.rs`, `typing.rs`, `conversations.rs`, `people.rs`, `outbox.rs`. Nothing here knows
@@ -21,6 +21,7 @@ mod receipts;
 mod send;
 mod service;
 mod typing;
+mod upload;
 
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use command::{
@@ -30,7 +31,9 @@ pub use command::{
 pub use error::{ChatError, ChatResult, ErrorCode};
 pub use event::{Envelope, Event, Hearer, PresenceChange, Receipt};
 pub use history::MAX_SYNC;
-pub use id::{ConversationId, DeviceId, InvalidId, MAX_ID_LEN, MessageId, UserId, is_valid_id};
+pub use id::{
+    ConversationId, DeviceId, InvalidId, MAX_ID_LEN, MessageId, UploadId, UserId, is_valid_id,
+};
 pub use model::{
     Conversation, ConversationSummary, Message, NewMessage, Participant, PresenceInfo, Profile,
     Role, Status,
@@ -40,3 +43,4 @@ pub use ports::{
     StoreResult, Topic, Unavailable, Unpublished,
 };
 pub use service::{Actor, Chat, Parts, Rules};
+pub use upload::{Attachment, Dimensions, Upload, UploadReference};

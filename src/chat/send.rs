@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Actor, Appended, Chat, ChatError, ChatResult, Envelope, Event, MessageId, NewMessage,
-    SendMessage, Sent,
+    Actor, Appended, Attachment, Chat, ChatError, ChatResult, Envelope, Event, MessageId,
+    NewMessage, SendMessage, Sent, UploadId,
 };
 
 const MAX_KIND_CHARS: usize = 32;
@@ -16,12 +16,13 @@ impl Chat {
     /// repetition of the same `client_id` returns the first message and announces nothing.
     ///
     /// # Errors
-    /// `invalid`, `too_large`, `forbidden` (no participant), `not_found`, `conflict` (the
-    /// `client_id` was used in another conversation), `unavailable` (try again with the same
-    /// `client_id`).
+    /// `invalid`, `too_large`, `forbidden` (no participant, or an attachment that is no complete
+    /// upload of the sender), `not_found`, `conflict` (the `client_id` was used in another
+    /// conversation), `unavailable` (try again with the same `client_id`).
     pub async fn send(&self, actor: &Actor, send: SendMessage) -> ChatResult<Sent> {
         let kind = send.kind.clone().unwrap_or_else(|| Arc::from("text"));
         self.check(&send, &kind)?;
+        let attachments = self.attachments(actor, &send.attachments).await?;
         let conversation = send.conversation.clone();
         let Appended {
             message,
@@ -37,6 +38,7 @@ impl Chat {
                 client_id: send.client_id,
                 kind,
                 content: send.content,
+                attachments,
                 metadata: send.metadata,
                 created_at: self.clock.now(),
             })
@@ -59,8 +61,37 @@ impl Chat {
         Ok(Sent { message, duplicate })
     }
 
+    /// What the message will show of its attachments. There is one answer to what does not exist
+    /// and to what belongs to somebody else.
+    async fn attachments(&self, actor: &Actor, ids: &[UploadId]) -> ChatResult<Arc<[Attachment]>> {
+        let mut distinct: Vec<&UploadId> = Vec::new();
+        for id in ids {
+            if !distinct.contains(&id) {
+                distinct.push(id);
+            }
+            let max = self.rules.max_attachments;
+            if distinct.len() > max {
+                return Err(ChatError::too_large(format!(
+                    "a message has at most {max} attachments"
+                )));
+            }
+        }
+        if distinct.is_empty() {
+            return Ok(Arc::from([]));
+        }
+        let wanted: Vec<_> = distinct.into_iter().cloned().collect();
+        let mut found = self.store.uploads(&wanted).await?;
+        found.retain(|upload| upload.owner == actor.profile.id);
+        wanted
+            .iter()
+            .map(|id| found.iter().find(|upload| upload.file.id == *id))
+            .map(|upload| Some(upload?.file.clone()))
+            .collect::<Option<_>>()
+            .ok_or_else(|| ChatError::forbidden("attachments must be complete uploads of yours"))
+    }
+
     fn check(&self, send: &SendMessage, kind: &str) -> ChatResult<()> {
-        if send.content.trim().is_empty() {
+        if send.content.trim().is_empty() && send.attachments.is_empty() {
             return Err(ChatError::invalid("content must not be empty"));
         }
         let max = self.rules.max_content_chars;

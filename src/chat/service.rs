@@ -14,6 +14,8 @@ use super::{
 pub struct Rules {
     /// Characters in a message's content at most.
     pub max_content_chars: usize,
+    /// Attachments of a message at most.
+    pub max_attachments: usize,
     /// Participants in a group at most.
     pub max_participants: u32,
     /// Messages in a page when the client does not say.

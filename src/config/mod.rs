@@ -213,6 +213,8 @@ pub struct Dialects {
 pub struct Chat {
     /// Characters in a message's content at most.
     pub max_content_chars: usize,
+    /// Uploads attached to a message at most.
+    pub max_attachments: usize,
     /// Participants in a group at most.
     pub max_participants: u32,
     /// Messages in a page when the client does not say.

@@ -157,6 +157,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     // Reading pauses above half of it: half of 1 would never let anything in.
     ("transport.receive_queue", 2, 1_000_000),
     ("chat.max_content_chars", 1, 10_000_000),
+    ("chat.max_attachments", 0, 1000),
     ("chat.max_participants", 2, 1_000_000),
     ("chat.page_size", 1, 10_000),
     ("chat.max_page_size", 1, 10_000),

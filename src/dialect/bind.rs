@@ -4,7 +4,9 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatError, ConversationId, ErrorCode, InvalidId, MessageId, Status};
+use crate::chat::{
+    ChatError, ConversationId, ErrorCode, InvalidId, MessageId, Status, UploadId, UploadReference,
+};
 
 use super::{
     capture::{Captured, MAX_ELEMENTS, Slot, Slots},
@@ -352,6 +354,28 @@ impl<'r, 'a> Arguments<'r, 'a> {
             }
         }
         Ok(closed(json))
+    }
+
+    /// Uploads by id or URL, bare or in an object.
+    pub(super) fn uploads(&self, field: usize) -> Read<Vec<UploadId>> {
+        let (raw, slot) = match self.find(field)? {
+            Some(Found::Captured(Captured::Raw(raw), slot)) => (raw, slot),
+            _ => return Ok(None),
+        };
+        let must = "must be a list of uploads' ids or URLs";
+        if !raw.get().starts_with('[') {
+            return self.wrong(slot, must);
+        }
+        let Ok(named) = serde_json::from_str::<Vec<UploadReference>>(raw.get()) else {
+            return self.refuse(slot, must);
+        };
+        if named.len() > MAX_ELEMENTS {
+            return self.too_large(slot, &format!("at most {MAX_ELEMENTS} uploads"));
+        }
+        match named.iter().map(UploadReference::id).collect() {
+            Some(ids) => Ok(Some(ids)),
+            None => self.refuse(slot, must),
+        }
     }
 
     pub(super) fn numbers(&self, field: usize) -> Read<BTreeMap<ConversationId, u64>> {

@@ -31,6 +31,8 @@ pub(super) enum FieldType {
     Flag,
     /// A JSON object, as it came.
     Object,
+    /// A list of uploads, each by its id, by its URL or by an object that has one of them.
+    Uploads,
     /// An object of whole numbers by conversation id.
     Numbers,
 }
@@ -93,12 +95,21 @@ pub(super) const COMMANDS: [Spec; 9] = [
             field("kind", FieldType::Text, false),
             field("client_id", FieldType::Key, false),
             field("metadata", FieldType::Object, false),
+            field("attachments", FieldType::Uploads, false),
         ],
         reply: Kind::Sent,
         build: |args| {
+            let conversation = args.required(0, Arguments::id)?;
+            let attachments = args.uploads(5)?.unwrap_or_default();
+            let content = match args.text(1)? {
+                Some(content) => content,
+                None if attachments.is_empty() => return Err(args.missing(1)),
+                None => Arc::default(),
+            };
             Ok(Command::Send(SendMessage {
-                conversation: args.required(0, Arguments::id)?,
-                content: args.required(1, Arguments::text)?,
+                conversation,
+                content,
+                attachments,
                 kind: args.text(2)?,
                 client_id: args.key(3)?,
                 metadata: args.object(4)?,

@@ -188,7 +188,10 @@ impl Captures {
             let path = Path::parse(path)?;
             let optional = constant || !(field.required || required);
             tree.add(&path, field.name, optional);
-            let slot = self.slot(path, field.ty == FieldType::Object)?;
+            let slot = self.slot(
+                path,
+                matches!(field.ty, FieldType::Object | FieldType::Uploads),
+            )?;
             self.keep(slot, field.ty);
             binding.terms.push(Given::Slot(slot));
         }

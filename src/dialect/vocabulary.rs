@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::chat::{
-    ChatError, Conversation, ConversationId, Event, Joined, Message, Millis, Participant, Profile,
-    Receipt, Sent, Synced,
+    Attachment, ChatError, Conversation, ConversationId, Event, Joined, Message, Millis,
+    Participant, Profile, Receipt, Sent, Synced,
 };
 
 use super::{Hello, members};
@@ -17,6 +17,7 @@ use super::{Hello, members};
 pub(super) enum Item<'a> {
     Nothing,
     Message(&'a Message),
+    Attachment(&'a Attachment),
     Profile(&'a Profile),
     Participant(&'a Participant),
     Conversation(&'a Conversation),
@@ -54,6 +55,9 @@ pub(super) enum List<'a> {
     /// The messages of all of them.
     JoinedMessages(&'a [Joined]),
     ConversationIds(&'a [ConversationId]),
+    Attachments(&'a [Attachment]),
+    AttachmentUrls(&'a [Attachment]),
+    AttachmentIds(&'a [Attachment]),
 }
 
 impl<'a> List<'a> {
@@ -75,6 +79,14 @@ impl<'a> List<'a> {
                 .for_each(|m| f(Datum::Thing(Item::Message(m)))),
             Self::ConversationIds(list) => {
                 list.iter().for_each(|id| f(Datum::Text(id.as_str())));
+            }
+            Self::Attachments(list) => {
+                list.iter()
+                    .for_each(|a| f(Datum::Thing(Item::Attachment(a))));
+            }
+            Self::AttachmentUrls(list) => list.iter().for_each(|a| f(Datum::Text(&a.url))),
+            Self::AttachmentIds(list) => {
+                list.iter().for_each(|a| f(Datum::Text(a.id.as_str())));
             }
         }
     }
@@ -112,6 +124,7 @@ pub(super) struct Member {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Message,
+    Attachment,
     Profile,
     Participant,
     Conversation,
@@ -131,8 +144,9 @@ pub(super) enum Kind {
 }
 
 /// The kinds that a `[shape.*]` can be made of.
-pub(super) const SHAPED: [Kind; 5] = [
+pub(super) const SHAPED: [Kind; 6] = [
     Kind::Message,
+    Kind::Attachment,
     Kind::Profile,
     Kind::Participant,
     Kind::Conversation,
@@ -144,6 +158,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::Attachment => "attachment",
             Self::Profile => "user",
             Self::Participant => "participant",
             Self::Conversation => "conversation",
@@ -171,6 +186,7 @@ impl Kind {
     pub(super) fn members(self) -> &'static [Member] {
         match self {
             Self::Message => members::MESSAGE,
+            Self::Attachment => members::ATTACHMENT,
             Self::Profile => members::PROFILE,
             Self::Participant => members::PARTICIPANT,
             Self::Conversation => members::CONVERSATION,

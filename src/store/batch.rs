@@ -173,8 +173,8 @@ impl StdError for Shared {
 
 /// The rows that a batch writes. Every array is a table by columns.
 pub(super) struct Writes<'a> {
-    /// id, conversation, seq, sender, client_id, kind, content, metadata, created_at.
-    pub(super) messages: [Column<'a>; 9],
+    /// id, conversation, seq, sender, client_id, kind, content, attachments, metadata, created_at.
+    pub(super) messages: [Column<'a>; 10],
     /// id, newest seq, time of the newest message.
     pub(super) conversations: [Column<'a>; 3],
     /// conversation, user, read_seq, delivered_seq, read_at (0: as it was).

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    attachments,
     batch::{Advance, Batch, Outcome, Writes},
     core::Core,
     engine::{Arg, Cells, Column, Engine, Sql},
@@ -16,11 +17,12 @@ use super::{
     members,
     rows::{self, message_columns, stored_seq},
     session::Session,
+    uploads,
 };
 use crate::{
     chat::{
         Appended, ConversationId, Cursor, Message, Millis, NewMessage, OutboxId, StoreError,
-        StoreResult, UserId,
+        StoreResult, UploadId, UserId,
     },
     telemetry::MESSAGES_IN_TOTAL,
 };
@@ -117,6 +119,8 @@ struct Plan {
     cursors: BTreeMap<(ConversationId, UserId), Cursors>,
     /// Messages by sender and client id: those of the database, then those of the batch.
     by_client_id: HashMap<(UserId, Arc<str>), Arc<Message>>,
+    /// The owners of those uploads of the batch that can be attached.
+    uploads: HashMap<UploadId, UserId>,
     new: Vec<Arc<Message>>,
 }
 
@@ -159,6 +163,7 @@ async fn run<E: Engine>(
         rooms: rooms(core, session, batch).await?,
         by_client_id: repetitions(session, &batch.appends).await?,
         cursors: cursors(session, batch).await?,
+        uploads: uploads::lock(session, &batch.appends).await?,
         new: Vec::new(),
     };
     let mut appended: Vec<_> = batch.appends.iter().map(|m| plan.append(m)).collect();
@@ -167,6 +172,7 @@ async fn run<E: Engine>(
     let writes = plan.writes(batch, cleared);
     let anything = !writes.is_empty();
     if anything {
+        uploads::mark_used(session, &plan.new).await?;
         let mut outbox = HashMap::new();
         for row in session.write(&writes).await? {
             outbox.insert(row.text(0)?, OutboxId(row.int(1)?));
@@ -300,6 +306,10 @@ impl Plan {
                 "the clientId was used in another conversation",
             ));
         }
+        let usable = |id: &UploadId| self.uploads.get(id) == Some(&new.sender.id);
+        if !new.attachments.iter().all(|a| usable(&a.id)) {
+            return Err(StoreError::Invalid("an attachment is not there any more"));
+        }
         room.last_seq += 1;
         room.newest = room.newest.max(Some(new.created_at));
         // What one wrote, one has read.
@@ -312,6 +322,7 @@ impl Plan {
             client_id: new.client_id.clone(),
             kind: Arc::clone(&new.kind),
             content: Arc::clone(&new.content),
+            attachments: Arc::clone(&new.attachments),
             metadata: new.metadata.clone(),
             created_at: new.created_at,
         });
@@ -365,6 +376,7 @@ impl Plan {
                 maybe(|m| m.client_id.as_deref()),
                 texts(|m| &m.kind),
                 texts(|m| &m.content),
+                Column::OwnTexts(new().map(|m| attachments::encode(&m.attachments)).collect()),
                 maybe(|m| m.metadata.as_ref().map(|json| json.get())),
                 Column::Ints(new().map(|m| m.created_at.0).collect()),
             ],

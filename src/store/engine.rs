@@ -54,6 +54,8 @@ pub(super) use sql_locking;
 pub(super) enum Arg<'a> {
     /// A whole number.
     Int(i64),
+    /// A whole number or NULL.
+    MaybeInt(Option<i64>),
     /// A truth value.
     Flag(bool),
     /// A text.
@@ -78,6 +80,8 @@ pub(super) enum Column<'a> {
     Texts(Vec<&'a str>),
     /// Texts, some of them NULL.
     MaybeTexts(Vec<Option<&'a str>>),
+    /// Texts made for the statement, some of them NULL.
+    OwnTexts(Vec<Option<String>>),
     /// Numbers.
     Ints(Vec<i64>),
 }
@@ -88,6 +92,7 @@ impl Column<'_> {
         match self {
             Self::Texts(v) => v.len(),
             Self::MaybeTexts(v) => v.len(),
+            Self::OwnTexts(v) => v.len(),
             Self::Ints(v) => v.len(),
         }
     }

@@ -5,6 +5,7 @@
 //! which lets many of them share a transaction; `commit` is what happens inside. Other changes
 //! have a transaction each (`conversations`, `users`); reads have none (`messages`).
 
+mod attachments;
 mod batch;
 mod commit;
 mod committer;
@@ -22,6 +23,7 @@ mod rows;
 mod session;
 mod sqlite;
 mod text;
+mod uploads;
 mod users;
 
 pub use open::{OpenError, describe, migrate, open};

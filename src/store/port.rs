@@ -15,12 +15,12 @@ use super::{
     engine::{Engine, Sql},
     messages, outbox,
     text::storable,
-    users,
+    uploads, users,
 };
 use crate::chat::{
     Appended, Conversation, ConversationId, ConversationPage, Cursor, Message, MessageId,
     MessageRef, Millis, NewMessage, OutboxId, Page, Profile, Role, Store, StoreError, StoreResult,
-    Unavailable, Unpublished, UserId,
+    Unavailable, Unpublished, Upload, UploadId, UserId,
 };
 use crate::telemetry::OUTBOX_SWEPT_TOTAL;
 
@@ -236,6 +236,40 @@ impl<E: Engine> Store for SqlStore<E> {
         self.core
             .within(users::contacts(&self.core, user, limit))
             .await
+    }
+
+    async fn begin_upload(&self, id: &UploadId, owner: &UserId, now: Millis) -> StoreResult<()> {
+        self.core
+            .within(uploads::begin(&self.core, id, owner, now))
+            .await
+    }
+
+    async fn complete_upload(&self, upload: &Upload, now: Millis) -> StoreResult<()> {
+        self.core
+            .within(uploads::complete(&self.core, upload, now))
+            .await
+    }
+
+    async fn uploads(&self, ids: &[UploadId]) -> StoreResult<Vec<Upload>> {
+        self.core
+            .within(uploads::complete_ones(&self.core, ids))
+            .await
+    }
+
+    async fn shares_upload(&self, id: &UploadId, user: &UserId) -> StoreResult<bool> {
+        self.core
+            .within(uploads::shared(&self.core, id, user))
+            .await
+    }
+
+    async fn claim_uploads(&self, older_than: Millis, limit: u32) -> StoreResult<Vec<UploadId>> {
+        self.core
+            .within(uploads::claim(&self.core, older_than, limit))
+            .await
+    }
+
+    async fn forget_uploads(&self, ids: &[UploadId]) -> StoreResult<()> {
+        self.core.within(uploads::forget(&self.core, ids)).await
     }
 
     async fn ping(&self) -> Result<(), Unavailable> {

@@ -1,7 +1,7 @@
 //! PostgreSQL 13 or later: several lanes of group commits at once, from any number of nodes.
 //!
 //! Locks are always taken in the same order, so that nodes never deadlock: conversations by id,
-//! then participants by conversation and user, then users by id. A batch is five round trips
+//! then participants by conversation and user, then uploads by id, then users by id. A batch is five round trips
 //! however many messages it holds.
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -125,31 +125,33 @@ impl Engine for Postgres {
 const WRITE: &str = "\
     WITH new AS MATERIALIZED (
         SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
-            $6::text[], $7::text[], $8::text[], $9::bigint[])
-            AS n (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+            $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[])
+            AS n (id, conversation_id, seq, sender_id, client_id, kind, content, attachments,
+                metadata, created_at)
     ), added AS (
         INSERT INTO messages
-            (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+            (id, conversation_id, seq, sender_id, client_id, kind, content, attachments,
+                metadata, created_at)
         SELECT * FROM new
     ), conversations_advanced AS (
         UPDATE conversations c SET last_seq = n.seq, updated_at = GREATEST(c.updated_at, n.at)
-        FROM UNNEST($10::text[], $11::bigint[], $12::bigint[]) AS n (id, seq, at)
+        FROM UNNEST($11::text[], $12::bigint[], $13::bigint[]) AS n (id, seq, at)
         WHERE c.id = n.id
     ), participants_advanced AS (
         UPDATE participants p SET read_seq = n.read_seq, delivered_seq = n.delivered_seq,
             read_at = COALESCE(NULLIF(n.read_at, 0), p.read_at)
-        FROM UNNEST($13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[])
+        FROM UNNEST($14::text[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[])
             AS n (conversation_id, user_id, read_seq, delivered_seq, read_at)
         WHERE p.conversation_id = n.conversation_id AND p.user_id = n.user_id
     ), last_seen_recorded AS (
         INSERT INTO users (id, last_seen, updated_at)
-        SELECT n.id, n.at, n.at FROM UNNEST($18::text[], $19::bigint[]) AS n (id, at)
+        SELECT n.id, n.at, n.at FROM UNNEST($19::text[], $20::bigint[]) AS n (id, at)
         ORDER BY n.id COLLATE \"C\"
         ON CONFLICT (id) DO UPDATE
             SET last_seen = GREATEST(users.last_seen, excluded.last_seen)
     ), cleared AS (
         DELETE FROM outbox WHERE id IN (
-            SELECT id FROM outbox WHERE id = ANY($20::bigint[]) FOR UPDATE SKIP LOCKED)
+            SELECT id FROM outbox WHERE id = ANY($21::bigint[]) FOR UPDATE SKIP LOCKED)
     )
     INSERT INTO outbox (message_id, created_at)
     SELECT id, created_at FROM new
@@ -160,6 +162,7 @@ type Bound = Query<'static, Postgres, PgArguments>;
 fn bind(query: Bound, arg: &Arg<'_>) -> Bound {
     match arg {
         Arg::Int(v) => query.bind(*v),
+        Arg::MaybeInt(v) => query.bind(*v),
         Arg::Flag(v) => query.bind(*v),
         Arg::Text(v) => query.bind(*v),
         Arg::MaybeText(v) => query.bind(*v),
@@ -173,6 +176,7 @@ fn bind_column(query: Bound, column: &Column<'_>) -> Bound {
     match column {
         Column::Texts(v) => query.bind(&v[..]),
         Column::MaybeTexts(v) => query.bind(&v[..]),
+        Column::OwnTexts(v) => query.bind(&v[..]),
         Column::Ints(v) => query.bind(&v[..]),
     }
 }

@@ -132,9 +132,10 @@ impl Engine for Sqlite {
 /// an empty table next to nothing. Only the outbox returns rows.
 const WRITE: &str = "\
     INSERT INTO messages
-        (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+        (id, conversation_id, seq, sender_id, client_id, kind, content, attachments, metadata,
+            created_at)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-        value ->> 6, value ->> 7, value ->> 8
+        value ->> 6, value ->> 7, value ->> 8, value ->> 9
     FROM json_each($1);
 
     UPDATE conversations SET last_seq = new.seq, updated_at = max(updated_at, new.at)
@@ -157,7 +158,7 @@ const WRITE: &str = "\
     DELETE FROM outbox WHERE id IN (SELECT value FROM json_each($5));
 
     INSERT INTO outbox (message_id, created_at)
-    SELECT value ->> 0, value ->> 8 FROM json_each($1) WHERE true
+    SELECT value ->> 0, value ->> 9 FROM json_each($1) WHERE true
     RETURNING message_id, id";
 
 type Bound = Query<'static, Sqlite, SqliteArguments>;
@@ -165,6 +166,7 @@ type Bound = Query<'static, Sqlite, SqliteArguments>;
 fn bind(query: Bound, arg: &Arg<'_>) -> Bound {
     match arg {
         Arg::Int(v) => query.bind(*v),
+        Arg::MaybeInt(v) => query.bind(*v),
         Arg::Flag(v) => query.bind(*v),
         Arg::Text(v) => query.bind(*v),
         Arg::MaybeText(v) => query.bind(*v),
@@ -187,6 +189,7 @@ fn json_rows(table: &Table<'_>) -> String {
             let _ = match column {
                 Column::Texts(v) => serde_json::to_writer(&mut out, v[row]),
                 Column::MaybeTexts(v) => serde_json::to_writer(&mut out, &v[row]),
+                Column::OwnTexts(v) => serde_json::to_writer(&mut out, &v[row]),
                 Column::Ints(v) => serde_json::to_writer(&mut out, &v[row]),
             };
         }

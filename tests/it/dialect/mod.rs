@@ -15,8 +15,8 @@ use std::{
 
 use porchlight::{
     chat::{
-        Command, Conversation, ConversationId, Event, Hearer, Joined, Message, MessageId, Millis,
-        Participant, Profile, Receipt, Role, UserId,
+        Attachment, Command, Conversation, ConversationId, Dimensions, Event, Hearer, Joined,
+        Message, MessageId, Millis, Participant, Profile, Receipt, Role, UploadId, UserId,
     },
     dialect::{Dialect, Dialects, Inbound, Refused},
 };
@@ -64,8 +64,31 @@ fn message(seq: u64, content: &str) -> Message {
         client_id: None,
         kind: "text".into(),
         content: content.into(),
+        attachments: Arc::from([]),
         metadata: None,
         created_at: NOW,
+    }
+}
+
+/// The message with a picture and a text.
+fn with_files(message: Message) -> Message {
+    let (id, text) = (UploadId::trusted("u-1"), "notes \"1\".txt".into());
+    let sides = Dimensions {
+        width: 640,
+        height: 480,
+    };
+    let picture = Attachment::new(
+        UploadId::trusted("u-2"),
+        "cat.png".into(),
+        "image/png".into(),
+        71_000,
+        Some(sides),
+        true,
+    );
+    let text = Attachment::new(id, text, "text/plain".into(), 12, None, false);
+    Message {
+        attachments: Arc::from([picture, text]),
+        ..message
     }
 }
 

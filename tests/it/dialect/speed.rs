@@ -56,6 +56,7 @@ fn decode_by_hand(packet: &str) -> Option<(Command, Option<UserId>)> {
         content: send.content.into(),
         kind: send.kind.map(Into::into),
         client_id: send.client_id.map(Into::into),
+        attachments: Vec::new(),
         metadata: send.metadata.map(|raw| raw.to_owned().into()),
     });
     let claimed = send.sender_id.map(UserId::new).transpose().ok()?;

@@ -12,7 +12,7 @@ use porchlight::{
 
 use super::{
     NOW, check_array, conversation, conversation_id, created, heard, joined, json, message,
-    profile, receipt, standard,
+    profile, receipt, standard, with_files,
 };
 
 #[test]
@@ -48,6 +48,7 @@ fn every_event_in_every_role() {
                 ..message(2, &"é".repeat(141))
             }),
         ),
+        ("message with files", created(with_files(message(3, "")))),
         ("delivered", Event::MessageDelivered(receipt())),
         ("read", Event::MessageRead(receipt())),
         ("typing", typing(true)),

@@ -1,6 +1,7 @@
 //! The REST edge, driven in process: the real router over the real use cases, store and
 //! authenticator; only the sockets are a recorder.
 
+mod attachments;
 mod callers;
 mod conversations;
 mod messages;
@@ -328,6 +329,7 @@ fn rules(config: &Config) -> Rules {
     let chat = &config.chat;
     Rules {
         max_content_chars: chat.max_content_chars,
+        max_attachments: chat.max_attachments,
         max_participants: chat.max_participants,
         page_size: chat.page_size,
         max_page_size: chat.max_page_size,

@@ -9,6 +9,7 @@ mod opening;
 mod outages;
 mod outbox;
 mod reading;
+mod uploads;
 
 /// One test per function and database.
 macro_rules! suite {
@@ -87,4 +88,11 @@ suite! {
         leases_what_it_hands_out,
         hands_each_row_to_one_claimer,
         clears_without_further_traffic;
+    uploads:
+        exist_once_they_are_complete,
+        are_kept_with_the_message,
+        of_others_or_unknown_are_refused,
+        are_shared_with_those_present,
+        without_a_message_are_given_up,
+        are_not_given_up_while_being_attached;
 }
