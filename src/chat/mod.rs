@@ -1,11 +1,12 @@
 //! The domain: what a conversation is and what can be done with it.
 //!
 //! Read in this order: `model.rs` and `upload.rs` (the nouns), `command.rs` (what clients ask), `event.rs` (what
-//! they hear), `ports.rs` (what the domain needs from databases, other nodes and sockets), then the
-//! use cases on [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`,
-//! `receipts.rs`, `typing.rs`, `conversations.rs`, `people.rs`, `outbox.rs`. Nothing here knows
+//! they hear), `ports.rs` and `blobs.rs` (what the domain needs from databases, other nodes, sockets
+//! and storage), then the use cases on [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`,
+//! `receipts.rs`, `typing.rs`, `conversations.rs`, `people.rs`, `outbox.rs`, `uploads.rs`. Nothing here knows
 //! Socket.IO, HTTP, SQL or Redis.
 
+mod blobs;
 mod clock;
 mod command;
 mod conversations;
@@ -16,13 +17,16 @@ mod id;
 mod model;
 mod outbox;
 mod people;
+mod picture;
 mod ports;
 mod receipts;
 mod send;
 mod service;
 mod typing;
 mod upload;
+mod uploads;
 
+pub use blobs::{Blob, BlobWriter, Blobs, ByteStream, Found};
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use command::{
     Command, ConversationPage, Joined, NewConversation, Page, ReceiptTarget, Reply, SendMessage,
@@ -44,3 +48,4 @@ pub use ports::{
 };
 pub use service::{Actor, Chat, Parts, Rules};
 pub use upload::{Attachment, Dimensions, Upload, UploadReference};
+pub use uploads::UploadRules;

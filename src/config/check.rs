@@ -1,6 +1,7 @@
 //! Checks that need more than one value, or the world. Each says what is wrong and what to do.
 
 mod auth;
+mod uploads;
 
 use std::fmt::Display;
 
@@ -25,6 +26,7 @@ pub(super) fn check(mut config: Config, draft: &mut Draft) -> Config {
     checker.cluster(&config);
     checker.auth(&config);
     checker.verifier(&config);
+    checker.uploads(&mut config);
     checker.sockets(&mut config);
     checker.numbers(&config);
     config

@@ -59,7 +59,11 @@ impl Key {
     pub fn is_secret(&self) -> bool {
         matches!(
             self.name.as_str(),
-            "auth.jwt_secrets" | "auth.nextauth_secret" | "auth.api_keys"
+            "auth.jwt_secrets"
+                | "auth.nextauth_secret"
+                | "auth.api_keys"
+                | "uploads.s3_access_key_id"
+                | "uploads.s3_secret_access_key"
         )
     }
 
@@ -67,7 +71,7 @@ impl Key {
     pub(super) fn is_url(&self) -> bool {
         matches!(
             self.name.as_str(),
-            "database.url" | "redis.url" | "auth.jwks_url"
+            "database.url" | "redis.url" | "auth.jwks_url" | "uploads.s3_endpoint"
         )
     }
 
@@ -164,6 +168,10 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("chat.typing_timeout_ms", 1, DAY_MS),
     ("chat.typing_throttle_ms", 0, DAY_MS),
     ("chat.presence_grace_ms", 0, DAY_MS),
+    ("uploads.max_bytes", 1, 1 << 40),
+    ("uploads.max_pixels", 0, 1_000_000_000),
+    ("uploads.thumbnail_side", 16, 4096),
+    ("uploads.unused_after_s", 1, YEAR_S),
     ("limits.events_per_second", 1, RATE),
     ("limits.events_burst", 1, RATE),
     ("limits.flood_close_after", 1, RATE),
@@ -175,6 +183,8 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("limits.handshakes_burst", 1, RATE),
     ("limits.requests_per_second", 1, RATE),
     ("limits.requests_burst", 1, RATE),
+    ("limits.uploads_per_minute", 1, RATE),
+    ("limits.uploads_burst", 1, RATE),
     ("limits.max_message_bytes", 1024, 256 << 20),
 ];
 

@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("shutdown", &[]),
     ("auth", GROUND),
+    ("blobs", GROUND),
     ("bus", GROUND),
     ("dialect", GROUND),
     ("limits", GROUND),
