@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::value::RawValue;
 
 use super::{
-    Conversation, ConversationId, ConversationSummary, Message, MessageId, Millis, Status,
-    UploadId, UserId,
+    Conversation, ConversationId, ConversationSummary, Message, MessageId, Millis, SearchMessages,
+    SearchPage, Status, UploadId, UserId,
 };
 
 /// A decoded inbound event. Values are well-formed; whether they are allowed is not yet decided.
@@ -53,6 +53,8 @@ pub enum Command {
         /// The highest seq the client has, per conversation.
         conversations: BTreeMap<ConversationId, u64>,
     },
+    /// Find messages by their words.
+    Search(SearchMessages),
 }
 
 /// The fields of [`Command::Send`].
@@ -95,6 +97,8 @@ pub enum Reply {
         /// When the fresh token runs out, if ever.
         expires_at: Option<Millis>,
     },
+    /// To [`Command::Search`].
+    Found(SearchPage),
     /// To everything else.
     Done,
 }

@@ -3,7 +3,7 @@
 //! Read in this order: `model.rs` and `upload.rs` (the nouns), `command.rs` (what clients ask), `event.rs` (what
 //! they hear), `ports.rs` and `blobs.rs` (what the domain needs from databases, other nodes, sockets
 //! and storage), then the use cases on [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`,
-//! `receipts.rs`, `typing.rs`, `conversations.rs`, `people.rs`, `outbox.rs`, `uploads.rs`. Nothing here knows
+//! `receipts.rs`, `typing.rs`, `conversations.rs`, `people.rs`, `outbox.rs`, `uploads.rs`, `search.rs`. Nothing here knows
 //! Socket.IO, HTTP, SQL or Redis.
 
 mod blobs;
@@ -20,11 +20,13 @@ mod people;
 mod picture;
 mod ports;
 mod receipts;
+mod search;
 mod send;
 mod service;
 mod typing;
 mod upload;
 mod uploads;
+mod words;
 
 pub use blobs::{Blob, BlobWriter, Blobs, ByteStream, Found};
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
@@ -46,6 +48,7 @@ pub use ports::{
     Absence, Appended, Bus, Cursor, Local, MessageRef, OutboxId, Presence, Store, StoreError,
     StoreResult, Topic, Unavailable, Unpublished,
 };
+pub use search::{Hit, SearchMessages, SearchPage, SearchQuery, Span, Term};
 pub use service::{Actor, Chat, Parts, Rules};
 pub use upload::{Attachment, Dimensions, Upload, UploadReference};
 pub use uploads::UploadRules;

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use super::{
     ChatError, Conversation, ConversationId, ConversationPage, DeviceId, Envelope, Message,
-    MessageId, Millis, NewMessage, Page, PresenceInfo, Profile, Role, Status, Upload, UploadId,
-    UserId,
+    MessageId, Millis, NewMessage, Page, PresenceInfo, Profile, Role, SearchQuery, Status, Upload,
+    UploadId, UserId,
 };
 
 /// A dependency that cannot be reached or refuses to work.
@@ -263,6 +263,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// The message of that seq.
     async fn message_at(&self, id: &ConversationId, seq: u64) -> StoreResult<Option<Arc<Message>>>;
+
+    /// Messages with all that the query asks for, newest first, in that conversation or in those
+    /// that the user takes part in (the thousand that changed last), from the message `from` on if
+    /// given. What was committed within the last second may be missing.
+    async fn search(
+        &self,
+        user: &UserId,
+        conversation: Option<&ConversationId>,
+        query: &SearchQuery,
+        from: Option<&MessageId>,
+        limit: u32,
+    ) -> StoreResult<Vec<Arc<Message>>>;
 
     /// Records what a token told about a user. A field that the token does not name stays.
     async fn upsert_user(&self, profile: &Profile, now: Millis) -> StoreResult<Profile>;

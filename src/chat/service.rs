@@ -145,6 +145,7 @@ impl Chat {
             Command::SetStatus(status) => {
                 self.set_status(actor, status).await.map(|()| Reply::Done)
             }
+            Command::Search(search) => self.search(actor, &search).await.map(Reply::Found),
             Command::Join { .. }
             | Command::Leave { .. }
             | Command::Sync { .. }

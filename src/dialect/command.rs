@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::chat::{ChatError, Command, ReceiptTarget, Reply, SendMessage};
+use crate::chat::{ChatError, Command, ReceiptTarget, Reply, SearchMessages, SendMessage};
 
 use super::{
     bind::{Arguments, Failure},
@@ -65,7 +65,7 @@ const RECEIPT: &[Field] = &[
 ];
 
 /// Every command.
-pub(super) const COMMANDS: [Spec; 9] = [
+pub(super) const COMMANDS: [Spec; 10] = [
     Spec {
         name: "join",
         fields: &[CONVERSATION, field("after", FieldType::Number, false)],
@@ -165,6 +165,26 @@ pub(super) const COMMANDS: [Spec; 9] = [
             Ok(Command::Sync { conversations })
         },
     },
+    Spec {
+        name: "search",
+        fields: &[
+            field("query", FieldType::Text, true),
+            field("conversation", FieldType::Id, false),
+            field("cursor", FieldType::Text, false),
+            field("limit", FieldType::Number, false),
+        ],
+        reply: Kind::Found,
+        build: |args| {
+            Ok(Command::Search(SearchMessages {
+                query: args.required(0, Arguments::text)?,
+                conversation: args.id(1)?,
+                cursor: args.text(2)?,
+                limit: args
+                    .number(3)?
+                    .map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+            }))
+        },
+    },
 ];
 
 /// A receipt must say something: which messages, or all of which conversation.
@@ -185,6 +205,7 @@ pub(super) fn reply_item(reply: &Reply) -> Item<'_> {
         Reply::Joined(joined) => Item::Joined(joined),
         Reply::Sent(sent) => Item::Sent(sent),
         Reply::Synced(synced) => Item::Synced(synced),
+        Reply::Found(page) => Item::Found(page),
         Reply::Authenticated { expires_at } => Item::Authenticated(*expires_at),
         Reply::Done => Item::Nothing,
     }

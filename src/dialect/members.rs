@@ -207,6 +207,22 @@ pub(super) const SYNCED: &[Member] = members!(Item::Synced(s) => {
     "gone": Type::TextList => Datum::List(List::ConversationIds(&s.gone));
 });
 
+pub(super) const FOUND: &[Member] = members!(Item::Found(page) => {
+    "hits": Type::List(Kind::Hit) => Datum::List(List::Hits(&page.hits));
+    "next" (optional): Type::Text => maybe(page.next.as_deref());
+});
+
+pub(super) const HIT: &[Member] = members!(Item::Hit(h) => {
+    "message": Type::Thing(Kind::Message) => Datum::Thing(Item::Message(&h.message));
+    "excerpt": Type::Text => Datum::Text(&h.excerpt);
+    "spans": Type::List(Kind::Span) => Datum::List(List::Spans(&h.spans));
+});
+
+pub(super) const SPAN: &[Member] = members!(Item::Span(s) => {
+    "start": Type::Number => Datum::Number(s.start.into());
+    "end": Type::Number => Datum::Number(s.end.into());
+});
+
 pub(super) const AUTHENTICATED: &[Member] = members!(Item::Authenticated(at) => {
     "expires_at" (optional): Type::Time => time(at);
 });

@@ -26,7 +26,8 @@
 //! payload = { message = "error.message" }
 //!
 //! [shape.message]                    # an object that several payloads share
-//! of = "message"                     # message, attachment, user, participant, conversation, joined
+//! of = "message"                     # message, attachment, user, participant, conversation, joined,
+//!                                    # hit, span
 //! payload = { id = "message.id", text = "message.content" }
 //!
 //! [in."message:send"]                # what a client says

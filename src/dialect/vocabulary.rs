@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::chat::{
-    Attachment, ChatError, Conversation, ConversationId, Event, Joined, Message, Millis,
-    Participant, Profile, Receipt, Sent, Synced,
+    Attachment, ChatError, Conversation, ConversationId, Event, Hit, Joined, Message, Millis,
+    Participant, Profile, Receipt, SearchPage, Sent, Span, Synced,
 };
 
 use super::{Hello, members};
@@ -26,6 +26,9 @@ pub(super) enum Item<'a> {
     Event(&'a Event),
     Sent(&'a Sent),
     Synced(&'a Synced),
+    Found(&'a SearchPage),
+    Hit(&'a Hit),
+    Span(&'a Span),
     Authenticated(Option<Millis>),
     Hello(&'a Hello<'a>),
     Error(&'a ChatError),
@@ -58,6 +61,8 @@ pub(super) enum List<'a> {
     Attachments(&'a [Attachment]),
     AttachmentUrls(&'a [Attachment]),
     AttachmentIds(&'a [Attachment]),
+    Hits(&'a [Hit]),
+    Spans(&'a [Span]),
 }
 
 impl<'a> List<'a> {
@@ -85,6 +90,8 @@ impl<'a> List<'a> {
                     .for_each(|a| f(Datum::Thing(Item::Attachment(a))));
             }
             Self::AttachmentUrls(list) => list.iter().for_each(|a| f(Datum::Text(&a.url))),
+            Self::Hits(list) => list.iter().for_each(|h| f(Datum::Thing(Item::Hit(h)))),
+            Self::Spans(list) => list.iter().for_each(|s| f(Datum::Thing(Item::Span(s)))),
             Self::AttachmentIds(list) => {
                 list.iter().for_each(|a| f(Datum::Text(a.id.as_str())));
             }
@@ -137,6 +144,9 @@ pub(super) enum Kind {
     Removed,
     Sent,
     Synced,
+    Found,
+    Hit,
+    Span,
     Authenticated,
     Done,
     Hello,
@@ -144,13 +154,15 @@ pub(super) enum Kind {
 }
 
 /// The kinds that a `[shape.*]` can be made of.
-pub(super) const SHAPED: [Kind; 6] = [
+pub(super) const SHAPED: [Kind; 8] = [
     Kind::Message,
     Kind::Attachment,
     Kind::Profile,
     Kind::Participant,
     Kind::Conversation,
     Kind::Joined,
+    Kind::Hit,
+    Kind::Span,
 ];
 
 impl Kind {
@@ -169,9 +181,12 @@ impl Kind {
             Self::Deleted => "deleted",
             Self::Removed => "removed",
             Self::Error => "error",
+            Self::Hit => "hit",
+            Self::Span => "span",
             Self::Updated
             | Self::Sent
             | Self::Synced
+            | Self::Found
             | Self::Authenticated
             | Self::Done
             | Self::Hello => "",
@@ -199,6 +214,9 @@ impl Kind {
             Self::Removed => members::REMOVED,
             Self::Sent => members::SENT,
             Self::Synced => members::SYNCED,
+            Self::Found => members::FOUND,
+            Self::Hit => members::HIT,
+            Self::Span => members::SPAN,
             Self::Authenticated => members::AUTHENTICATED,
             Self::Done => &[],
             Self::Hello => members::HELLO,

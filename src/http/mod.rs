@@ -18,6 +18,7 @@ mod ops;
 mod people;
 mod problem;
 mod range;
+mod search;
 mod service;
 mod state;
 mod uploads;
@@ -71,6 +72,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(description::frame())
         .merge(conversations::routes())
         .merge(messages::routes())
+        .merge(search::routes())
         .merge(uploads::routes())
         .merge(people::routes())
         .merge(service::routes())

@@ -224,5 +224,6 @@ fn name_of(command: &Command) -> &'static str {
         Command::SetStatus(_) => "status",
         Command::Authenticate { .. } => "authenticate",
         Command::Sync { .. } => "sync",
+        Command::Search(_) => "search",
     }
 }

@@ -6,7 +6,7 @@
 use std::future::Future;
 
 use super::{batch::Writes, failure::Fault};
-use crate::chat::StoreResult;
+use crate::chat::{SearchQuery, StoreResult};
 
 /// A statement in both dialects. Parameters are `$1`, `$2`, ...
 #[derive(Clone, Copy)]
@@ -137,6 +137,12 @@ pub(super) trait Engine: sqlx::Database<Row: Cells, Connection: Sized> {
         conn: &mut Self::Connection,
         writes: &Writes<'_>,
     ) -> impl Future<Output = Result<Vec<Self::Row>, sqlx::Error>> + Send;
+
+    /// The words of a query in the language of this database's index.
+    fn search_words(query: &SearchQuery) -> String;
+
+    /// The entries of these conversations, in the language of this database's index.
+    fn search_rooms(ids: &[String]) -> String;
 
     /// What a code of this database means.
     fn fault(code: &str) -> Fault;

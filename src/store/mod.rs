@@ -3,7 +3,8 @@
 //! Everything is written once over an `engine`, the little in which the databases differ
 //! (`sqlite`, `postgres`). Appends, receipts and last-seen times go through the `committer`,
 //! which lets many of them share a transaction; `commit` is what happens inside. Other changes
-//! have a transaction each (`conversations`, `users`); reads have none (`messages`).
+//! have a transaction each (`conversations`, `users`, `uploads`); reads have none (`messages`,
+//! `search`).
 
 mod attachments;
 mod batch;
@@ -13,6 +14,7 @@ mod conversations;
 mod core;
 mod engine;
 mod failure;
+mod indexer;
 mod members;
 mod messages;
 mod open;
@@ -20,6 +22,7 @@ mod outbox;
 mod port;
 mod postgres;
 mod rows;
+mod search;
 mod session;
 mod sqlite;
 mod text;

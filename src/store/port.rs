@@ -13,14 +13,15 @@ use super::{
     conversations,
     core::Core,
     engine::{Engine, Sql},
-    messages, outbox,
+    indexer::Indexer,
+    messages, outbox, search,
     text::storable,
     uploads, users,
 };
 use crate::chat::{
     Appended, Conversation, ConversationId, ConversationPage, Cursor, Message, MessageId,
-    MessageRef, Millis, NewMessage, OutboxId, Page, Profile, Role, Store, StoreError, StoreResult,
-    Unavailable, Unpublished, Upload, UploadId, UserId,
+    MessageRef, Millis, NewMessage, OutboxId, Page, Profile, Role, SearchQuery, Store, StoreError,
+    StoreResult, Unavailable, Unpublished, Upload, UploadId, UserId,
 };
 use crate::telemetry::OUTBOX_SWEPT_TOTAL;
 
@@ -30,6 +31,8 @@ const PING: Sql = Sql::same("SELECT 1");
 pub(super) struct SqlStore<E: Engine> {
     pub(super) core: Arc<Core<E>>,
     pub(super) committer: Committer,
+    /// Where the database does not keep its index by itself.
+    pub(super) indexer: Option<Indexer>,
 }
 
 #[async_trait]
@@ -207,6 +210,18 @@ impl<E: Engine> Store for SqlStore<E> {
             .await
     }
 
+    async fn search(
+        &self,
+        user: &UserId,
+        conversation: Option<&ConversationId>,
+        query: &SearchQuery,
+        from: Option<&MessageId>,
+        limit: u32,
+    ) -> StoreResult<Vec<Arc<Message>>> {
+        let found = search::find(&self.core, user, conversation, query, from, limit);
+        self.core.within(found).await
+    }
+
     async fn upsert_user(&self, profile: &Profile, now: Millis) -> StoreResult<Profile> {
         self.core
             .within(users::upsert(&self.core, profile, now))
@@ -289,6 +304,9 @@ impl<E: Engine> Store for SqlStore<E> {
     async fn close(&self) {
         if !self.core.closed.swap(true, Ordering::AcqRel) {
             self.committer.close().await;
+            if let Some(indexer) = &self.indexer {
+                indexer.close().await;
+            }
             self.core.close().await;
         }
     }

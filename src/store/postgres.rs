@@ -19,6 +19,7 @@ use super::{
     engine::{Arg, Column, Engine, Sql, cells},
     failure::Fault,
 };
+use crate::chat::SearchQuery;
 
 cells!(PgRow);
 
@@ -100,6 +101,25 @@ impl Engine for Postgres {
             .fold(sqlx::query(WRITE), bind_column);
         let query = query.bind(&writes.cleared[..]);
         async move { query.fetch_all(conn).await }
+    }
+
+    // https://www.postgresql.org/docs/current/datatype-textsearch.html: words are letters and
+    // digits, and in quotes.
+    fn search_words(query: &SearchQuery) -> String {
+        let terms = query.terms().iter().map(|term| {
+            let words: Vec<_> = term.words.iter().map(|word| format!("'{word}'")).collect();
+            let (not, star) = (
+                if term.excluded { "!" } else { "" },
+                if term.prefix { ":*" } else { "" },
+            );
+            format!("{not}({}{star})", words.join(" <-> "))
+        });
+        terms.collect::<Vec<_>>().join(" & ")
+    }
+
+    fn search_rooms(ids: &[String]) -> String {
+        let rooms: Vec<_> = ids.iter().map(|id| format!("'={id}'")).collect();
+        rooms.join(" | ")
     }
 
     // https://www.postgresql.org/docs/current/errcodes-appendix.html

@@ -21,6 +21,7 @@ use super::{
     engine::{Arg, Column, Engine, Sql, Table, cells},
     failure::Fault,
 };
+use crate::chat::SearchQuery;
 
 cells!(SqliteRow);
 
@@ -116,6 +117,33 @@ impl Engine for Sqlite {
         async move { query.fetch_all(conn).await }
     }
 
+    // https://www.sqlite.org/fts5.html#full_text_query_syntax: words are letters and digits, and in
+    // quotes.
+    fn search_words(query: &SearchQuery) -> String {
+        let mut terms: Vec<_> = query.terms().iter().collect();
+        // NOT takes something on its left.
+        terms.sort_by_key(|term| term.excluded);
+        let mut text = String::from("content : (");
+        for (n, term) in terms.iter().enumerate() {
+            text.push_str(match (n, term.excluded) {
+                (0, _) => "",
+                (_, false) => " AND ",
+                (_, true) => " NOT ",
+            });
+            text.push_str(&format!("\"{}\"", term.words.join(" ")));
+            if term.prefix {
+                text.push_str(" *");
+            }
+        }
+        text.push(')');
+        text
+    }
+
+    fn search_rooms(ids: &[String]) -> String {
+        let rooms: Vec<_> = ids.iter().map(|id| room_word(id)).collect();
+        format!("room : ({})", rooms.join(" OR "))
+    }
+
     // https://www.sqlite.org/rescode.html: the low byte is the primary code.
     fn fault(code: &str) -> Fault {
         let code = code.parse::<i32>().unwrap_or_default();
@@ -126,6 +154,13 @@ impl Engine for Sqlite {
             _ => Fault::Down,
         }
     }
+}
+
+/// A conversation's id as the index holds it: without signs, which would make several words of it.
+/// Two ids that become one only cost a search some time. `indexer::ADD` does the same.
+fn room_word(id: &str) -> String {
+    let word: String = id.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("\"{word}\"")
 }
 
 /// All that a batch writes, in one text: each text costs a trip to the driver's thread and back,
