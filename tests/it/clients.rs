@@ -23,6 +23,7 @@ const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_REQUESTS_PER_SECOND", "100000"),
     ("PORCHLIGHT_LIMITS_REQUESTS_BURST", "100000"),
     ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_ADDRESS", "10000"),
+    ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_USER", "10000"),
 ];
 
 /// Where a gateway keeps its messages.
@@ -98,7 +99,7 @@ impl Database {
 macro_rules! clients_on {
     ($module:ident, $database:expr) => {
         mod $module {
-            use super::{Database, GRACE};
+            use super::{Database, GRACE, NO_LIMITS};
 
             #[test]
             fn standard_over_websocket() {
@@ -113,6 +114,11 @@ macro_rules! clients_on {
             #[test]
             fn standard_with_upgrade() {
                 $database.node("standard.mjs", &["upgrade"], &[GRACE]);
+            }
+
+            #[test]
+            fn upgrades_in_a_lively_conversation() {
+                $database.node("upgrade.mjs", &[], NO_LIMITS);
             }
 
             #[test]
@@ -131,6 +137,11 @@ macro_rules! clients_on {
             }
         }
     };
+}
+
+#[test]
+fn long_messages_are_compressed() {
+    Database::Sqlite.node("compression.mjs", &[], &[]);
 }
 
 clients_on!(sqlite, Database::Sqlite);
