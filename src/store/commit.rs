@@ -4,17 +4,17 @@
 //! job in memory, write everything. A job that is refused does not touch the others.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use super::{
     batch::{Advance, Batch, Outcome, Writes},
     core::Core,
-    engine::{Arg, Cells, Column, Engine, Sql},
-    failure::Failure,
+    engine::{Cells, Column, Engine, Found},
+    failure::{Failure, Fault},
     members,
-    rows::{self, message_columns, stored_seq},
+    rows::{self, stored_seq},
     session::Session,
 };
 use crate::{
@@ -23,56 +23,6 @@ use crate::{
         StoreResult, UserId,
     },
     telemetry::MESSAGES_IN_TOTAL,
-};
-
-/// Conversations to append to, locked in one order; then those that are only read.
-const ROOMS: Sql = Sql {
-    sqlite: "\
-        SELECT id, last_seq, members_version FROM conversations
-        WHERE deleted_at IS NULL AND (id IN (SELECT value FROM json_each($1))
-            OR id IN (SELECT value FROM json_each($2)))",
-    postgres: "\
-        WITH locked AS (
-            SELECT id, last_seq, members_version FROM conversations
-            WHERE id = ANY($1) AND deleted_at IS NULL
-            ORDER BY id FOR NO KEY UPDATE
-        )
-        SELECT id, last_seq, members_version FROM locked
-        UNION ALL
-        SELECT id, last_seq, members_version FROM conversations
-        WHERE id = ANY($2) AND deleted_at IS NULL",
-};
-
-const REPETITIONS: Sql = Sql {
-    sqlite: concat!(
-        "SELECT ",
-        message_columns!(),
-        " FROM json_each($1) k
-          CROSS JOIN messages m ON m.sender_id = k.value ->> 0 AND m.client_id = k.value ->> 1
-          LEFT JOIN users u ON u.id = m.sender_id"
-    ),
-    postgres: concat!(
-        "SELECT ",
-        message_columns!(),
-        " FROM UNNEST($1::text[], $2::text[]) AS k (sender_id, client_id)
-          JOIN messages m ON m.sender_id = k.sender_id AND m.client_id = k.client_id
-          LEFT JOIN users u ON u.id = m.sender_id"
-    ),
-};
-
-const CURSORS: Sql = Sql {
-    sqlite: "\
-        SELECT p.conversation_id, p.user_id, p.read_seq, p.delivered_seq
-        FROM json_each($1) k CROSS JOIN participants p
-            ON p.conversation_id = k.value ->> 0 AND p.user_id = k.value ->> 1
-        WHERE p.left_at IS NULL",
-    postgres: "\
-        SELECT p.conversation_id, p.user_id, p.read_seq, p.delivered_seq
-        FROM UNNEST($1::text[], $2::text[]) AS k (conversation_id, user_id)
-        JOIN participants p ON p.conversation_id = k.conversation_id AND p.user_id = k.user_id
-        WHERE p.left_at IS NULL
-        ORDER BY p.conversation_id, p.user_id
-        FOR NO KEY UPDATE OF p",
 };
 
 /// A conversation of the batch.
@@ -120,85 +70,65 @@ struct Plan {
     new: Vec<Arc<Message>>,
 }
 
-/// Commits a batch. On failure nothing of it was committed, or
-/// [`Fault::InDoubt`](super::failure::Fault::InDoubt).
+/// Commits a batch. On failure nothing of it was committed, or [`Fault::InDoubt`].
 pub(super) async fn commit<E: Engine>(
     core: &Core<E>,
     batch: &mut Batch,
     cleared: &[OutboxId],
 ) -> Result<Outcome, Failure> {
-    let mut session = core.begin().await?;
+    let (mut session, found) = core.begin_batch(&batch.lookups()).await?;
     // Getting a connection is where the time goes when there is none.
     batch.drop_abandoned();
-    match run(core, &mut session, batch, cleared).await {
-        Ok((outcome, true)) => {
-            session.commit().await?;
-            let new = outcome.appended.iter().flatten().filter(|a| !a.duplicate);
-            metrics::counter!(MESSAGES_IN_TOTAL).increment(new.count() as u64);
-            Ok(outcome)
-        }
-        Ok((outcome, false)) => {
-            session.rollback().await;
-            Ok(outcome)
-        }
+    let mut plan = match Plan::new(core, &mut session, batch, &found).await {
+        Ok(plan) => plan,
         Err(failure) => {
             session.rollback().await;
-            Err(failure)
+            return Err(failure);
         }
-    }
-}
-
-/// Does everything but the commit. The flag tells whether there is anything to commit.
-async fn run<E: Engine>(
-    core: &Core<E>,
-    session: &mut Session<E>,
-    batch: &Batch,
-    cleared: &[OutboxId],
-) -> Result<(Outcome, bool), Failure> {
-    let mut plan = Plan {
-        rooms: rooms(core, session, batch).await?,
-        by_client_id: repetitions(session, &batch.appends).await?,
-        cursors: cursors(session, batch).await?,
-        new: Vec::new(),
     };
     let mut appended: Vec<_> = batch.appends.iter().map(|m| plan.append(m)).collect();
     let advanced = batch.advances.iter().map(|a| plan.advance(a)).collect();
 
     let writes = plan.writes(batch, cleared);
-    let anything = !writes.is_empty();
-    if anything {
-        let mut outbox = HashMap::new();
-        for row in session.write(&writes).await? {
-            outbox.insert(row.text(0)?, OutboxId(row.int(1)?));
-        }
+    if writes.is_empty() {
+        session.rollback().await;
+    } else {
+        let rows = session.commit_batch(&writes).await?;
+        metrics::counter!(MESSAGES_IN_TOTAL).increment(plan.new.len() as u64);
+        let mut outbox = outbox(&rows).map_err(|error| Failure {
+            fault: Fault::InDoubt,
+            error,
+        })?;
         for appended in appended.iter_mut().flatten().filter(|a| !a.duplicate) {
             appended.outbox = outbox.remove(appended.message.id.as_str());
         }
     }
-    Ok((Outcome { appended, advanced }, anything))
+    Ok(Outcome { appended, advanced })
 }
 
+/// The outbox row of each message id.
+fn outbox(rows: &[impl Cells]) -> StoreResult<HashMap<String, OutboxId>> {
+    let pairs = rows.iter();
+    pairs
+        .map(|row| Ok((row.text(0)?, OutboxId(row.int(1)?))))
+        .collect()
+}
+
+/// The conversations that were found, with the members of those that the batch appends to.
 async fn rooms<E: Engine>(
     core: &Core<E>,
     session: &mut Session<E>,
     batch: &Batch,
+    found: &[E::Row],
 ) -> Result<HashMap<ConversationId, Room>, Failure> {
-    let written: BTreeSet<_> = batch.appends.iter().map(|m| &m.conversation).collect();
-    let read: BTreeSet<_> = batch.advances.iter().map(|a| &a.conversation).collect();
-    if written.is_empty() && read.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let args = [
-        Arg::Texts(written.iter().map(|id| id.as_str()).collect()),
-        Arg::Texts(read.difference(&written).map(|id| id.as_str()).collect()),
-    ];
+    let written: HashSet<_> = batch.appends.iter().map(|m| &m.conversation).collect();
     let mut rooms = HashMap::new();
     let mut unknown = HashMap::new();
-    for row in session.rows(ROOMS, &args).await? {
+    for row in found {
         let id = ConversationId::trusted(row.text(0)?);
         let version = row.int(2)?;
         let mut room = Room {
-            last_seq: rows::seq(&row, 1)?,
+            last_seq: rows::seq(row, 1)?,
             newest: None,
             members: Arc::from([]),
         };
@@ -219,58 +149,49 @@ async fn rooms<E: Engine>(
     Ok(rooms)
 }
 
-async fn repetitions<E: Engine>(
-    session: &mut Session<E>,
-    appends: &[NewMessage],
-) -> Result<HashMap<(UserId, Arc<str>), Arc<Message>>, Failure> {
-    let (senders, keys): (Vec<_>, Vec<_>) = appends
-        .iter()
-        .filter_map(|m| Some((m.sender.id.as_str(), m.client_id.as_deref()?)))
-        .unzip();
-    let mut found = HashMap::new();
-    if !keys.is_empty() {
-        let table = [Column::Texts(senders), Column::Texts(keys)];
-        for row in session.rows(REPETITIONS, &[Arg::Table(&table)]).await? {
-            let message = rows::message(&row, 0)?;
-            if let Some(key) = message.client_id.clone() {
-                found.insert((message.sender.id.clone(), key), message);
-            }
+fn repetitions(found: &[impl Cells]) -> StoreResult<HashMap<(UserId, Arc<str>), Arc<Message>>> {
+    let mut repetitions = HashMap::new();
+    for row in found {
+        let message = rows::message(row, 0)?;
+        if let Some(key) = message.client_id.clone() {
+            repetitions.insert((message.sender.id.clone(), key), message);
         }
     }
-    Ok(found)
+    Ok(repetitions)
 }
 
-async fn cursors<E: Engine>(
-    session: &mut Session<E>,
-    batch: &Batch,
-) -> Result<BTreeMap<(ConversationId, UserId), Cursors>, Failure> {
-    let senders = batch
-        .appends
-        .iter()
-        .map(|m| (&m.conversation, &m.sender.id));
-    let readers = batch.advances.iter().map(|a| (&a.conversation, &a.user));
-    let pairs: BTreeSet<_> = senders.chain(readers).collect();
-    let mut found = BTreeMap::new();
-    if !pairs.is_empty() {
-        let (conversations, users) = pairs.iter().map(|(c, u)| (c.as_str(), u.as_str())).unzip();
-        let table = [Column::Texts(conversations), Column::Texts(users)];
-        for row in session.rows(CURSORS, &[Arg::Table(&table)]).await? {
-            let key = (
-                ConversationId::trusted(row.text(0)?),
-                UserId::trusted(row.text(1)?),
-            );
-            let cursors = Cursors {
-                read: rows::seq(&row, 2)?,
-                delivered: rows::seq(&row, 3)?,
-                ..Cursors::default()
-            };
-            found.insert(key, cursors);
-        }
-    }
-    Ok(found)
+fn cursors(found: &[impl Cells]) -> StoreResult<BTreeMap<(ConversationId, UserId), Cursors>> {
+    let read = |row: &_| {
+        let key = (
+            ConversationId::trusted(Cells::text(row, 0)?),
+            UserId::trusted(Cells::text(row, 1)?),
+        );
+        let cursors = Cursors {
+            read: rows::seq(row, 2)?,
+            delivered: rows::seq(row, 3)?,
+            ..Cursors::default()
+        };
+        Ok((key, cursors))
+    };
+    found.iter().map(read).collect()
 }
 
 impl Plan {
+    /// Nothing planned yet.
+    async fn new<E: Engine>(
+        core: &Core<E>,
+        session: &mut Session<E>,
+        batch: &Batch,
+        found: &Found<E::Row>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            rooms: rooms(core, session, batch, &found.rooms).await?,
+            by_client_id: repetitions(&found.repetitions)?,
+            cursors: cursors(&found.cursors)?,
+            new: Vec::new(),
+        })
+    }
+
     fn append(&mut self, new: &NewMessage) -> StoreResult<Appended> {
         let room = self
             .rooms

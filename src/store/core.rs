@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use sqlx::Pool;
 
 use super::{
-    engine::Engine,
+    batch::Lookups,
+    engine::{Engine, Found},
     failure::{Closed, Failure, unavailable},
     members::Members,
     outbox::Cleared,
@@ -85,6 +86,18 @@ impl<E: Engine> Core<E> {
     /// A session in a transaction that writes; end it with [`Session::finish`].
     pub(super) async fn begin(&self) -> Result<Session<E>, Failure> {
         self.session(&self.writers).await?.begin().await
+    }
+
+    /// A session in a transaction for a batch, with what the batch needs to know; end it with
+    /// [`Session::commit_batch`] or [`Session::rollback`].
+    pub(super) async fn begin_batch(
+        &self,
+        lookups: &Lookups<'_>,
+    ) -> Result<(Session<E>, Found<E::Row>), Failure> {
+        self.session(&self.writers)
+            .await?
+            .begin_batch(lookups)
+            .await
     }
 
     async fn session(&self, pool: &Pool<E>) -> Result<Session<E>, Failure> {

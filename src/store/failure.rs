@@ -51,6 +51,15 @@ impl Failure {
         };
         Self { fault, error }
     }
+
+    /// The same error as the answer to a commit: a database that goes away may have done it.
+    pub(super) fn of_commit(self) -> Self {
+        let fault = match self.fault {
+            Fault::Down => Fault::InDoubt,
+            other => other,
+        };
+        Self { fault, ..self }
+    }
 }
 
 impl From<Failure> for StoreError {

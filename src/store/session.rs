@@ -5,10 +5,10 @@ use std::sync::Arc;
 use sqlx::pool::PoolConnection;
 
 use super::{
-    batch::Writes,
+    batch::{Lookups, Writes},
     core::Health,
-    engine::{Arg, Engine, Sql},
-    failure::{Failure, Fault},
+    engine::{Arg, Engine, Found, Sql, Uncommitted},
+    failure::Failure,
 };
 use crate::chat::StoreResult;
 
@@ -41,6 +41,23 @@ impl<E: Engine> Session<E> {
         Ok(self)
     }
 
+    /// Begins a transaction that writes and looks up what a batch needs.
+    pub(super) async fn begin_batch(
+        mut self,
+        lookups: &Lookups<'_>,
+    ) -> Result<(Self, Found<E::Row>), Failure> {
+        let result = E::begin_batch(self.conn()?, lookups).await;
+        // One may be open also if something failed after the beginning.
+        self.in_transaction = true;
+        match self.settle(result) {
+            Ok(found) => Ok((self, found)),
+            Err(failure) => {
+                self.rollback().await;
+                Err(failure)
+            }
+        }
+    }
+
     /// Runs a statement and fetches its rows.
     pub(super) async fn rows(
         &mut self,
@@ -60,21 +77,31 @@ impl<E: Engine> Session<E> {
         Ok(self.rows(sql, args).await?.into_iter().next())
     }
 
-    /// Writes a planned batch. Returns pairs of message id and outbox id.
-    pub(super) async fn write(&mut self, writes: &Writes<'_>) -> Result<Vec<E::Row>, Failure> {
-        let result = E::write(self.conn()?, writes).await;
-        self.settle(result)
+    /// Writes a planned batch and commits. Returns pairs of message id and outbox id.
+    pub(super) async fn commit_batch(
+        mut self,
+        writes: &Writes<'_>,
+    ) -> Result<Vec<E::Row>, Failure> {
+        let (result, asked) = match E::commit_batch(self.conn()?, writes).await {
+            Ok(rows) => (Ok(rows), true),
+            Err(Uncommitted { asked, error }) => (Err(error), asked),
+        };
+        match self.settle(result) {
+            Ok(rows) => {
+                self.in_transaction = false;
+                Ok(rows)
+            }
+            Err(failure) if asked => Err(failure.of_commit()),
+            Err(failure) => {
+                self.rollback().await;
+                Err(failure)
+            }
+        }
     }
 
     /// Commits the transaction.
-    pub(super) async fn commit(mut self) -> Result<(), Failure> {
-        self.control("COMMIT").await.map_err(|e| Failure {
-            fault: match e.fault {
-                Fault::Down => Fault::InDoubt,
-                other => other,
-            },
-            ..e
-        })?;
+    async fn commit(mut self) -> Result<(), Failure> {
+        self.control("COMMIT").await.map_err(Failure::of_commit)?;
         self.in_transaction = false;
         Ok(())
     }

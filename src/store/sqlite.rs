@@ -6,8 +6,9 @@
 
 use std::{future::Future, path::Path, time::Duration};
 
+use futures_util::StreamExt;
 use sqlx::{
-    Executor, Pool, Row, Sqlite,
+    Either, Executor, Pool, Row, Sqlite,
     pool::PoolOptions,
     query::Query,
     sqlite::{
@@ -17,9 +18,10 @@ use sqlx::{
 };
 
 use super::{
-    batch::Writes,
-    engine::{Arg, Column, Engine, Sql, Table, cells},
+    batch::{Lookups, Writes},
+    engine::{Arg, Column, Engine, Found, Sql, Table, Uncommitted, cells},
     failure::Fault,
+    rows::message_columns,
 };
 
 cells!(SqliteRow);
@@ -99,10 +101,29 @@ impl Engine for Sqlite {
         async move { query.fetch_all(conn).await }
     }
 
-    fn write(
+    fn begin_batch(
+        conn: &mut SqliteConnection,
+        lookups: &Lookups<'_>,
+    ) -> impl Future<Output = Result<Found<SqliteRow>, sqlx::Error>> + Send {
+        let rooms = [&lookups.written[..], &lookups.read[..]].concat();
+        let query = bind(sqlx::query(BEGIN_BATCH), &Arg::Texts(rooms))
+            .bind(json_rows(&lookups.keys))
+            .bind(json_rows(&lookups.participants));
+        async move {
+            let [_begin, rooms, repetitions, cursors] =
+                statements(conn, query).await.map_err(|(_, error)| error)?;
+            Ok(Found {
+                rooms,
+                repetitions,
+                cursors,
+            })
+        }
+    }
+
+    fn commit_batch(
         conn: &mut SqliteConnection,
         writes: &Writes<'_>,
-    ) -> impl Future<Output = Result<Vec<SqliteRow>, sqlx::Error>> + Send {
+    ) -> impl Future<Output = Result<Vec<SqliteRow>, Uncommitted>> + Send {
         let tables: [&Table<'_>; 4] = [
             &writes.messages,
             &writes.conversations,
@@ -111,9 +132,17 @@ impl Engine for Sqlite {
         ];
         let query = tables
             .into_iter()
-            .fold(sqlx::query(WRITE), |q, t| q.bind(json_rows(t)));
+            .fold(sqlx::query(COMMIT_BATCH), |q, t| q.bind(json_rows(t)));
         let query = bind(query, &Arg::Ints(writes.cleared.clone()));
-        async move { query.fetch_all(conn).await }
+        async move {
+            let [.., outbox, _commit]: [_; COMMIT_STATEMENTS] = statements(conn, query)
+                .await
+                .map_err(|(done, error)| Uncommitted {
+                    asked: done + 1 >= COMMIT_STATEMENTS,
+                    error,
+                })?;
+            Ok(outbox)
+        }
     }
 
     // https://www.sqlite.org/rescode.html: the low byte is the primary code.
@@ -128,9 +157,28 @@ impl Engine for Sqlite {
     }
 }
 
-/// All that a batch writes, in one text: each text costs a trip to the driver's thread and back,
-/// an empty table next to nothing. Only the outbox returns rows.
-const WRITE: &str = "\
+/// All that a batch needs to know, in one text: each text costs a trip to the driver's thread and
+/// back, looking up nothing next to nothing.
+const BEGIN_BATCH: &str = concat!(
+    "BEGIN IMMEDIATE;
+
+    SELECT id, last_seq, members_version FROM conversations
+    WHERE deleted_at IS NULL AND id IN (SELECT value FROM json_each($1));
+
+    SELECT ",
+    message_columns!(),
+    " FROM json_each($2) k
+    CROSS JOIN messages m ON m.sender_id = k.value ->> 0 AND m.client_id = k.value ->> 1
+    LEFT JOIN users u ON u.id = m.sender_id;
+
+    SELECT p.conversation_id, p.user_id, p.read_seq, p.delivered_seq
+    FROM json_each($3) k CROSS JOIN participants p
+        ON p.conversation_id = k.value ->> 0 AND p.user_id = k.value ->> 1
+    WHERE p.left_at IS NULL"
+);
+
+/// All that a batch writes, and the commit. Only the outbox returns rows.
+const COMMIT_BATCH: &str = "\
     INSERT INTO messages
         (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
@@ -158,7 +206,30 @@ const WRITE: &str = "\
 
     INSERT INTO outbox (message_id, created_at)
     SELECT value ->> 0, value ->> 8 FROM json_each($1) WHERE true
-    RETURNING message_id, id";
+    RETURNING message_id, id;
+
+    COMMIT";
+
+/// How many statements [`COMMIT_BATCH`] holds.
+const COMMIT_STATEMENTS: usize = 7;
+
+/// Runs a text of `N` statements and fetches the rows of each. A failure comes with the number of
+/// statements that were done before it.
+async fn statements<const N: usize>(
+    conn: &mut SqliteConnection,
+    query: Bound,
+) -> Result<[Vec<SqliteRow>; N], (usize, sqlx::Error)> {
+    let mut rows = [const { Vec::new() }; N];
+    let mut done = 0;
+    let mut results = conn.fetch_many(query);
+    while let Some(result) = results.next().await {
+        match result.map_err(|error| (done, error))? {
+            Either::Left(_) => done += 1,
+            Either::Right(row) => rows[done].push(row),
+        }
+    }
+    Ok(rows)
+}
 
 type Bound = Query<'static, Sqlite, SqliteArguments>;
 
