@@ -140,15 +140,21 @@ impl<E: Engine> Session<E> {
     }
 
     fn settle<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, Failure> {
-        match &result {
-            Ok(_) => self.in_doubt = false,
+        match result {
+            Ok(value) => {
+                self.in_doubt = false;
+                Ok(value)
+            }
             // The database answered, so the connection works, unless it says goodbye (57P).
             Err(sqlx::Error::Database(e)) if !e.code().is_some_and(|c| c.starts_with("57P")) => {
                 self.in_doubt = false;
+                Err(Failure::of::<E>(sqlx::Error::Database(e)))
             }
-            Err(_) => self.health.broke(),
+            Err(e) => {
+                self.health.broke();
+                Err(Failure::of_lost::<E>(e))
+            }
         }
-        result.map_err(Failure::of::<E>)
     }
 }
 

@@ -204,8 +204,9 @@ const COMMIT_BATCH: &str = "\
 
     DELETE FROM outbox WHERE id IN (SELECT value FROM json_each($5));
 
-    INSERT INTO outbox (message_id, created_at)
-    SELECT value ->> 0, value ->> 8 FROM json_each($1) WHERE true
+    INSERT INTO outbox (id, message_id, created_at)
+    SELECT m.number, m.id, m.created_at
+    FROM json_each($1) new CROSS JOIN messages m ON m.id = new.value ->> 0 WHERE true
     RETURNING message_id, id;
 
     COMMIT";
