@@ -209,8 +209,9 @@ pub(super) struct Lookups<'a> {
 pub(super) struct Writes<'a> {
     /// id, conversation, seq, sender, client_id, kind, content, metadata, created_at.
     pub(super) messages: [Column<'a>; 9],
-    /// id, newest seq, time of the newest message.
-    pub(super) conversations: [Column<'a>; 3],
+    /// id, newest seq, time of the newest message; last_seq and members_version as they are taken
+    /// to be: if they are not, nothing is written.
+    pub(super) conversations: [Column<'a>; 5],
     /// conversation, user, read_seq, delivered_seq, read_at (0: as it was).
     pub(super) participants: [Column<'a>; 5],
     /// user, time.

@@ -13,8 +13,7 @@ use parking_lot::Mutex;
 use sqlx::Pool;
 
 use super::{
-    batch::Lookups,
-    engine::{Engine, Found},
+    engine::Engine,
     failure::{Closed, Failure, connection_lost, unavailable},
     members::Members,
     outbox::Cleared,
@@ -86,20 +85,13 @@ impl<E: Engine> Core<E> {
     /// A session in a transaction that writes; end it with [`Session::finish`].
     pub(super) async fn begin(&self) -> Result<Session<E>, Failure> {
         // What did not even begin was not done.
-        self.again_if_lost(|| async { self.session(&self.writers).await?.begin().await })
+        self.again_if_lost(|| async { self.writer().await?.begin().await })
             .await
     }
 
-    /// A session in a transaction for a batch, with what the batch needs to know; end it with
-    /// [`Session::commit_batch`] or [`Session::rollback`].
-    pub(super) async fn begin_batch(
-        &self,
-        lookups: &Lookups<'_>,
-    ) -> Result<(Session<E>, Found<E::Row>), Failure> {
-        self.session(&self.writers)
-            .await?
-            .begin_batch(lookups)
-            .await
+    /// A session to begin a transaction on.
+    pub(super) async fn writer(&self) -> Result<Session<E>, Failure> {
+        self.session(&self.writers).await
     }
 
     async fn session(&self, pool: &Pool<E>) -> Result<Session<E>, Failure> {

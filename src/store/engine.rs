@@ -136,6 +136,10 @@ pub(super) trait Engine: sqlx::Database<Row: Cells, Connection: Sized> {
     /// Begins a transaction that writes.
     const BEGIN: &'static str;
 
+    /// Whether one process is normally alone with the database, so that what it remembers is
+    /// normally true.
+    const ALONE: bool;
+
     /// Runs a statement without parameters or result.
     fn control(
         conn: &mut Self::Connection,
@@ -156,10 +160,12 @@ pub(super) trait Engine: sqlx::Database<Row: Cells, Connection: Sized> {
         lookups: &Lookups<'_>,
     ) -> impl Future<Output = Result<Found<Self::Row>, sqlx::Error>> + Send;
 
-    /// Writes a planned batch and commits. Returns the outbox row of each message id.
+    /// Writes a planned batch and commits, in the transaction that was begun, or in one of its
+    /// own. Returns the outbox row of each message id.
     fn commit_batch(
         conn: &mut Self::Connection,
         writes: &Writes<'_>,
+        begin: bool,
     ) -> impl Future<Output = Result<Vec<Self::Row>, Uncommitted>> + Send;
 
     /// What a code of this database means.

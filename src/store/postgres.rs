@@ -72,6 +72,8 @@ pub(super) fn pool(
 impl Engine for Postgres {
     const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
+    const ALONE: bool = false;
+
     async fn control(conn: &mut PgConnection, text: &'static str) -> Result<(), sqlx::Error> {
         conn.execute(text).await.map(drop)
     }
@@ -102,6 +104,7 @@ impl Engine for Postgres {
     async fn commit_batch(
         conn: &mut PgConnection,
         writes: &Writes<'_>,
+        begin: bool,
     ) -> Result<Vec<PgRow>, Uncommitted> {
         let tables = [
             &writes.messages[..],
@@ -115,6 +118,10 @@ impl Engine for Postgres {
             .fold(sqlx::query(WRITE), bind_column)
             .bind(&writes.cleared[..]);
         let failed = |asked| move |error| Uncommitted { asked, error };
+        if begin {
+            let begun = Self::control(conn, Self::BEGIN).await;
+            begun.map_err(failed(false))?;
+        }
         let rows = query.fetch_all(&mut *conn).await.map_err(failed(false))?;
         Self::control(conn, "COMMIT").await.map_err(failed(true))?;
         Ok(rows)
@@ -166,7 +173,7 @@ const CURSORS: &str = "\
     FOR NO KEY UPDATE OF p";
 
 /// Everything a batch writes, in one statement. The rows of conversations and participants are
-/// already locked by the batch. A row of the outbox that somebody else holds just now is being
+/// already locked by the batch; a `last_seq` that becomes NULL fails the statement. A row of the outbox that somebody else holds just now is being
 /// published or cleared by them, so it is skipped and not waited for.
 const WRITE: &str = "\
     WITH new AS MATERIALIZED (
@@ -178,24 +185,28 @@ const WRITE: &str = "\
             (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
         SELECT * FROM new
     ), conversations_advanced AS (
-        UPDATE conversations c SET last_seq = n.seq, updated_at = GREATEST(c.updated_at, n.at)
-        FROM UNNEST($10::text[], $11::bigint[], $12::bigint[]) AS n (id, seq, at)
+        UPDATE conversations c
+        SET last_seq = CASE WHEN c.last_seq = n.before AND c.members_version = n.version
+                THEN n.seq END,
+            updated_at = GREATEST(c.updated_at, n.at)
+        FROM UNNEST($10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[])
+            AS n (id, seq, at, before, version)
         WHERE c.id = n.id
     ), participants_advanced AS (
         UPDATE participants p SET read_seq = n.read_seq, delivered_seq = n.delivered_seq,
             read_at = COALESCE(NULLIF(n.read_at, 0), p.read_at)
-        FROM UNNEST($13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[])
+        FROM UNNEST($15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::bigint[])
             AS n (conversation_id, user_id, read_seq, delivered_seq, read_at)
         WHERE p.conversation_id = n.conversation_id AND p.user_id = n.user_id
     ), last_seen_recorded AS (
         INSERT INTO users (id, last_seen, updated_at)
-        SELECT n.id, n.at, n.at FROM UNNEST($18::text[], $19::bigint[]) AS n (id, at)
+        SELECT n.id, n.at, n.at FROM UNNEST($20::text[], $21::bigint[]) AS n (id, at)
         ORDER BY n.id COLLATE \"C\"
         ON CONFLICT (id) DO UPDATE
             SET last_seen = GREATEST(users.last_seen, excluded.last_seen)
     ), cleared AS (
         DELETE FROM outbox WHERE id IN (
-            SELECT id FROM outbox WHERE id = ANY($20::bigint[]) FOR UPDATE SKIP LOCKED)
+            SELECT id FROM outbox WHERE id = ANY($22::bigint[]) FOR UPDATE SKIP LOCKED)
     )
     INSERT INTO outbox (message_id, created_at)
     SELECT id, created_at FROM new

@@ -77,12 +77,15 @@ impl<E: Engine> Session<E> {
         Ok(self.rows(sql, args).await?.into_iter().next())
     }
 
-    /// Writes a planned batch and commits. Returns pairs of message id and outbox id.
+    /// Writes a planned batch and commits; the transaction begins before, or here. Returns pairs of
+    /// message id and outbox id.
     pub(super) async fn commit_batch(
         mut self,
         writes: &Writes<'_>,
+        begin: bool,
     ) -> Result<Vec<E::Row>, Failure> {
-        let (result, asked) = match E::commit_batch(self.conn()?, writes).await {
+        self.in_transaction = true;
+        let (result, asked) = match E::commit_batch(self.conn()?, writes, begin).await {
             Ok(rows) => (Ok(rows), true),
             Err(Uncommitted { asked, error }) => (Err(error), asked),
         };

@@ -88,6 +88,8 @@ impl Engine for Sqlite {
     // Takes the write lock at once: a lock taken half-way can fail where waiting would not help.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
 
+    const ALONE: bool = true;
+
     async fn control(conn: &mut SqliteConnection, text: &'static str) -> Result<(), sqlx::Error> {
         conn.execute(text).await.map(drop)
     }
@@ -123,6 +125,7 @@ impl Engine for Sqlite {
     fn commit_batch(
         conn: &mut SqliteConnection,
         writes: &Writes<'_>,
+        begin: bool,
     ) -> impl Future<Output = Result<Vec<SqliteRow>, Uncommitted>> + Send {
         let tables: [&Table<'_>; 4] = [
             &writes.messages,
@@ -130,18 +133,20 @@ impl Engine for Sqlite {
             &writes.participants,
             &writes.last_seen,
         ];
+        let text = if begin { WHOLE_BATCH } else { COMMIT_BATCH };
         let query = tables
             .into_iter()
-            .fold(sqlx::query(COMMIT_BATCH), |q, t| q.bind(json_rows(t)));
+            .fold(sqlx::query(text), |q, t| q.bind(json_rows(t)));
         let query = bind(query, &Arg::Ints(writes.cleared.clone()));
         async move {
-            let [.., outbox, _commit]: [_; COMMIT_STATEMENTS] = statements(conn, query)
-                .await
-                .map_err(|(done, error)| Uncommitted {
-                    asked: done + 1 >= COMMIT_STATEMENTS,
+            match statements::<8>(conn, query).await {
+                Ok(rows) => Ok(rows.into_iter().flatten().collect()),
+                Err((done, error)) => Err(Uncommitted {
+                    // The commit is the last one.
+                    asked: done == text.matches(';').count(),
                     error,
-                })?;
-            Ok(outbox)
+                }),
+            }
         }
     }
 
@@ -177,17 +182,23 @@ const BEGIN_BATCH: &str = concat!(
     WHERE p.left_at IS NULL"
 );
 
-/// All that a batch writes, and the commit. Only the outbox returns rows.
-const COMMIT_BATCH: &str = "\
+/// All that a batch writes, and the commit. Only the outbox returns rows. A `last_seq` that is not
+/// what it was taken to be becomes NULL, which fails.
+macro_rules! commit_batch {
+    () => {
+        "
+    UPDATE conversations SET updated_at = max(updated_at, new.at),
+        last_seq = CASE WHEN last_seq = new.before AND members_version = new.version
+            THEN new.seq END
+    FROM (SELECT value ->> 0 AS id, value ->> 1 AS seq, value ->> 2 AS at, value ->> 3 AS before,
+        value ->> 4 AS version FROM json_each($2)) new
+    WHERE conversations.id = new.id;
+
     INSERT INTO messages
         (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
         value ->> 6, value ->> 7, value ->> 8
     FROM json_each($1);
-
-    UPDATE conversations SET last_seq = new.seq, updated_at = max(updated_at, new.at)
-    FROM (SELECT value ->> 0 AS id, value ->> 1 AS seq, value ->> 2 AS at FROM json_each($2)) new
-    WHERE conversations.id = new.id;
 
     UPDATE participants SET read_seq = new.read_seq, delivered_seq = new.delivered_seq,
         read_at = coalesce(new.read_at, participants.read_at)
@@ -209,12 +220,16 @@ const COMMIT_BATCH: &str = "\
     FROM json_each($1) new CROSS JOIN messages m ON m.id = new.value ->> 0 WHERE true
     RETURNING message_id, id;
 
-    COMMIT";
+    COMMIT"
+    };
+}
 
-/// How many statements [`COMMIT_BATCH`] holds.
-const COMMIT_STATEMENTS: usize = 7;
+const COMMIT_BATCH: &str = commit_batch!();
 
-/// Runs a text of `N` statements and fetches the rows of each. A failure comes with the number of
+/// A batch that needs to know nothing.
+const WHOLE_BATCH: &str = concat!("BEGIN IMMEDIATE;", commit_batch!());
+
+/// Runs a text of at most `N` statements and fetches the rows of each. A failure comes with the number of
 /// statements that were done before it.
 async fn statements<const N: usize>(
     conn: &mut SqliteConnection,
