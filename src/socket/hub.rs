@@ -221,8 +221,8 @@ impl Hub {
     }
 
     fn emit(&self, words: &mut Words<'_>, to: &Arc<Session>) {
-        for data in words.for_session(to).iter() {
-            if to.deliver(data) {
+        for packet in words.for_session(to).iter() {
+            if to.deliver(packet) {
                 self.meters.messages_out.increment(1);
                 self.meters.events_out.increment(1);
             }
@@ -241,8 +241,8 @@ impl Hub {
             };
             for session in sessions.iter() {
                 if !session.rooms.lock().contains(&message.conversation) {
-                    for data in words.for_absent(session).iter() {
-                        self.count(session.deliver(data));
+                    for packet in words.for_absent(session).iter() {
+                        self.count(session.deliver(packet));
                     }
                 }
             }
@@ -324,11 +324,11 @@ impl Hub {
     fn to_sessions(&self, envelope: &Envelope, sessions: &[Arc<Session>], volatile: bool) {
         let mut words = words_of(envelope);
         for session in sessions {
-            for data in words.for_session(session).iter() {
+            for packet in words.for_session(session).iter() {
                 self.count(if volatile {
-                    session.deliver_volatile(data)
+                    session.deliver_volatile(packet)
                 } else {
-                    session.deliver(data)
+                    session.deliver(packet)
                 });
             }
         }

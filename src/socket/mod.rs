@@ -4,17 +4,20 @@
 //! [`front`] (is it Engine.IO or REST?), [`server`] (who is it, may they?), [`inbound`] (one
 //! bounded queue per connection), [`commands`] (decode, run, answer).
 //! Out: [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which words?),
-//! [`session`] (onto the connection's queue), [`adapter`] (the door into socketioxide).
-//! [`peer`] is the other end, [`expiry`] ends connections whose token ran out.
+//! [`session`] (to this connection), [`peer`] (which way?), [`mod@line`] and [`outlet`] (straight to
+//! the WebSocket, as one [`frame`] for all) or [`adapter`] (the door into socketioxide, for polling).
+//! [`expiry`] ends connections whose token ran out.
 
 pub mod accept;
 pub mod adapter;
 pub mod commands;
 pub mod expiry;
+pub mod frame;
 pub mod front;
 pub mod hub;
 pub mod inbound;
 pub mod line;
+pub mod outlet;
 pub mod peer;
 pub mod room;
 pub mod server;
