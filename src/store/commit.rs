@@ -84,12 +84,15 @@ impl Cursors {
     }
 }
 
+/// Messages by sender and client id.
+type ByClientId = HashMap<(UserId, Arc<str>), Arc<Message>>;
+
 /// What the database says about a batch, and what the batch makes of it.
 struct Plan {
     rooms: HashMap<ConversationId, Room>,
     cursors: BTreeMap<(ConversationId, UserId), Cursors>,
     /// Messages by sender and client id: those of the database, then those of the batch.
-    by_client_id: HashMap<(UserId, Arc<str>), Arc<Message>>,
+    by_client_id: ByClientId,
     new: Vec<Arc<Message>>,
 }
 
@@ -105,7 +108,7 @@ pub(super) async fn commit<E: Engine>(
     if E::ALONE
         && let Some(plan) = Plan::guess(core, batch)
     {
-        match plan.commit(core, session, batch, cleared, true).await {
+        match plan.commit(core, session, batch, cleared).await {
             // A wrong guess, or a send that was repeated, or something really is refused.
             Err(failure) if matches!(failure.fault, Fault::Taken | Fault::Refused) => {
                 for message in &batch.appends {
@@ -128,7 +131,7 @@ async fn look_up_and_commit<E: Engine>(
     let (mut session, found) = session.begin_batch(&batch.lookups()).await?;
     batch.drop_abandoned();
     match Plan::new(core, &mut session, batch, &found).await {
-        Ok(plan) => plan.commit(core, session, batch, cleared, false).await,
+        Ok(plan) => plan.commit(core, session, batch, cleared).await,
         Err(failure) => {
             session.rollback().await;
             Err(failure)
@@ -177,7 +180,7 @@ async fn rooms<E: Engine>(
     Ok(rooms)
 }
 
-fn repetitions(found: &[impl Cells]) -> StoreResult<HashMap<(UserId, Arc<str>), Arc<Message>>> {
+fn repetitions(found: &[impl Cells]) -> StoreResult<ByClientId> {
     let mut repetitions = HashMap::new();
     for row in found {
         let message = rows::message(row, 0)?;
@@ -247,14 +250,13 @@ impl Plan {
         Some(plan)
     }
 
-    /// Decides about each job and commits, with a transaction that was begun or that is to begin.
+    /// Decides about each job and commits, in a transaction of its own if none was begun.
     async fn commit<E: Engine>(
         mut self,
         core: &Core<E>,
         session: Session<E>,
         batch: &Batch,
         cleared: &[OutboxId],
-        begin: bool,
     ) -> Result<Outcome, Failure> {
         let mut appended: Vec<_> = batch.appends.iter().map(|m| self.append(m)).collect();
         let advanced = batch.advances.iter().map(|a| self.advance(a)).collect();
@@ -263,7 +265,7 @@ impl Plan {
             session.rollback().await;
             return Ok(Outcome { appended, advanced });
         }
-        let rows = session.commit_batch(&writes, begin).await?;
+        let rows = session.commit_batch(&writes).await?;
         metrics::counter!(MESSAGES_IN_TOTAL).increment(self.new.len() as u64);
         for (id, room) in self.rooms.iter().filter(|(_, room)| room.newest.is_some()) {
             let known = Known {

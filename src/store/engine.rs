@@ -160,12 +160,12 @@ pub(super) trait Engine: sqlx::Database<Row: Cells, Connection: Sized> {
         lookups: &Lookups<'_>,
     ) -> impl Future<Output = Result<Found<Self::Row>, sqlx::Error>> + Send;
 
-    /// Writes a planned batch and commits, in the transaction that was begun, or in one of its
-    /// own. Returns the outbox row of each message id.
+    /// Writes a planned batch and commits: the transaction that was begun, or one of its `own`, of
+    /// which nothing is left open if it fails. Returns the outbox row of each message id.
     fn commit_batch(
         conn: &mut Self::Connection,
         writes: &Writes<'_>,
-        begin: bool,
+        own: bool,
     ) -> impl Future<Output = Result<Vec<Self::Row>, Uncommitted>> + Send;
 
     /// What a code of this database means.

@@ -104,7 +104,7 @@ impl Engine for Postgres {
     async fn commit_batch(
         conn: &mut PgConnection,
         writes: &Writes<'_>,
-        begin: bool,
+        own: bool,
     ) -> Result<Vec<PgRow>, Uncommitted> {
         let tables = [
             &writes.messages[..],
@@ -118,12 +118,10 @@ impl Engine for Postgres {
             .fold(sqlx::query(WRITE), bind_column)
             .bind(&writes.cleared[..]);
         let failed = |asked| move |error| Uncommitted { asked, error };
-        if begin {
-            let begun = Self::control(conn, Self::BEGIN).await;
-            begun.map_err(failed(false))?;
+        let rows = query.fetch_all(&mut *conn).await.map_err(failed(own))?;
+        if !own {
+            Self::control(conn, "COMMIT").await.map_err(failed(true))?;
         }
-        let rows = query.fetch_all(&mut *conn).await.map_err(failed(false))?;
-        Self::control(conn, "COMMIT").await.map_err(failed(true))?;
         Ok(rows)
     }
 

@@ -77,15 +77,14 @@ impl<E: Engine> Session<E> {
         Ok(self.rows(sql, args).await?.into_iter().next())
     }
 
-    /// Writes a planned batch and commits; the transaction begins before, or here. Returns pairs of
-    /// message id and outbox id.
+    /// Writes a planned batch and commits, in a transaction of its own if none was begun. Returns
+    /// pairs of message id and outbox id.
     pub(super) async fn commit_batch(
         mut self,
         writes: &Writes<'_>,
-        begin: bool,
     ) -> Result<Vec<E::Row>, Failure> {
-        self.in_transaction = true;
-        let (result, asked) = match E::commit_batch(self.conn()?, writes, begin).await {
+        let own = !self.in_transaction;
+        let (result, asked) = match E::commit_batch(self.conn()?, writes, own).await {
             Ok(rows) => (Ok(rows), true),
             Err(Uncommitted { asked, error }) => (Err(error), asked),
         };
@@ -109,9 +108,9 @@ impl<E: Engine> Session<E> {
         Ok(())
     }
 
-    /// Undoes the transaction.
+    /// Undoes the transaction, if one was begun.
     pub(super) async fn rollback(mut self) {
-        if !self.in_doubt && self.control("ROLLBACK").await.is_ok() {
+        if self.in_transaction && !self.in_doubt && self.control("ROLLBACK").await.is_ok() {
             self.in_transaction = false;
         }
     }

@@ -59,7 +59,11 @@ pub(super) fn pools(
     };
     (
         pool(readers.max(1)).connect_lazy_with(options.clone().pragma("query_only", "1")),
-        pool(1).connect_lazy_with(options.clone()),
+        pool(1)
+            .after_connect(|conn: &mut SqliteConnection, _| {
+                Box::pin(async move { conn.execute(PROCEDURE).await.map(drop) })
+            })
+            .connect_lazy_with(options.clone().pragma("temp_store", "memory")),
     )
 }
 
@@ -125,7 +129,7 @@ impl Engine for Sqlite {
     fn commit_batch(
         conn: &mut SqliteConnection,
         writes: &Writes<'_>,
-        begin: bool,
+        own: bool,
     ) -> impl Future<Output = Result<Vec<SqliteRow>, Uncommitted>> + Send {
         let tables: [&Table<'_>; 4] = [
             &writes.messages,
@@ -133,17 +137,17 @@ impl Engine for Sqlite {
             &writes.participants,
             &writes.last_seen,
         ];
-        let text = if begin { WHOLE_BATCH } else { COMMIT_BATCH };
+        let text = if own { WRITE } else { WRITE_AND_COMMIT };
         let query = tables
             .into_iter()
             .fold(sqlx::query(text), |q, t| q.bind(json_rows(t)));
         let query = bind(query, &Arg::Ints(writes.cleared.clone()));
         async move {
-            match statements::<8>(conn, query).await {
+            match statements::<3>(conn, query).await {
                 Ok(rows) => Ok(rows.into_iter().flatten().collect()),
                 Err((done, error)) => Err(Uncommitted {
-                    // The commit is the last one.
-                    asked: done == text.matches(';').count(),
+                    // One that commits by itself is not even tried while the file is locked.
+                    asked: done == 2 || own && !(done == 0 && is_busy(&error)),
                     error,
                 }),
             }
@@ -182,52 +186,66 @@ const BEGIN_BATCH: &str = concat!(
     WHERE p.left_at IS NULL"
 );
 
-/// All that a batch writes, and the commit. Only the outbox returns rows. A `last_seq` that is not
-/// what it was taken to be becomes NULL, which fails.
-macro_rules! commit_batch {
+/// All that a batch writes, as something like a stored procedure of the writer's connection: each
+/// statement that the driver runs wakes whoever waits for its answer. A `last_seq` that is not what
+/// it was taken to be becomes NULL, which fails.
+const PROCEDURE: &str = "\
+    CREATE TEMP VIEW batch (messages, conversations, participants, last_seen, cleared)
+    AS SELECT '[]', '[]', '[]', '[]', '[]' WHERE false;
+
+    CREATE TEMP TRIGGER write_batch INSTEAD OF INSERT ON batch BEGIN
+        UPDATE conversations SET updated_at = max(updated_at, n.at),
+            last_seq = CASE WHEN last_seq = n.before AND members_version = n.version
+                THEN n.seq END
+        FROM (SELECT value ->> 0 AS id, value ->> 1 AS seq, value ->> 2 AS at,
+                value ->> 3 AS before, value ->> 4 AS version
+            FROM json_each(NEW.conversations)) n
+        WHERE conversations.id = n.id;
+
+        INSERT INTO messages
+            (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+            value ->> 6, value ->> 7, value ->> 8
+        FROM json_each(NEW.messages);
+
+        UPDATE participants SET read_seq = n.read_seq, delivered_seq = n.delivered_seq,
+            read_at = coalesce(n.read_at, participants.read_at)
+        FROM (SELECT value ->> 0 AS conversation_id, value ->> 1 AS user_id,
+                value ->> 2 AS read_seq, value ->> 3 AS delivered_seq,
+                nullif(value ->> 4, 0) AS read_at
+            FROM json_each(NEW.participants)) n
+        WHERE participants.conversation_id = n.conversation_id
+            AND participants.user_id = n.user_id;
+
+        INSERT INTO users (id, last_seen, updated_at)
+        SELECT value ->> 0, value ->> 1, value ->> 1 FROM json_each(NEW.last_seen) WHERE true
+        ON CONFLICT (id) DO UPDATE
+            SET last_seen = max(coalesce(users.last_seen, 0), excluded.last_seen);
+
+        DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(NEW.cleared));
+
+        INSERT INTO outbox (id, message_id, created_at)
+        SELECT m.number, m.id, m.created_at
+        FROM json_each(NEW.messages) n CROSS JOIN messages m ON m.id = n.value ->> 0;
+    END";
+
+/// Writes a batch, and tells the outbox row of each message.
+macro_rules! write_batch {
     () => {
-        "
-    UPDATE conversations SET updated_at = max(updated_at, new.at),
-        last_seq = CASE WHEN last_seq = new.before AND members_version = new.version
-            THEN new.seq END
-    FROM (SELECT value ->> 0 AS id, value ->> 1 AS seq, value ->> 2 AS at, value ->> 3 AS before,
-        value ->> 4 AS version FROM json_each($2)) new
-    WHERE conversations.id = new.id;
-
-    INSERT INTO messages
-        (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-        value ->> 6, value ->> 7, value ->> 8
-    FROM json_each($1);
-
-    UPDATE participants SET read_seq = new.read_seq, delivered_seq = new.delivered_seq,
-        read_at = coalesce(new.read_at, participants.read_at)
-    FROM (SELECT value ->> 0 AS conversation_id, value ->> 1 AS user_id, value ->> 2 AS read_seq,
-            value ->> 3 AS delivered_seq, nullif(value ->> 4, 0) AS read_at
-        FROM json_each($3)) new
-    WHERE participants.conversation_id = new.conversation_id
-        AND participants.user_id = new.user_id;
-
-    INSERT INTO users (id, last_seen, updated_at)
-    SELECT value ->> 0, value ->> 1, value ->> 1 FROM json_each($4) WHERE true
-    ON CONFLICT (id) DO UPDATE
-        SET last_seen = max(coalesce(users.last_seen, 0), excluded.last_seen);
-
-    DELETE FROM outbox WHERE id IN (SELECT value FROM json_each($5));
-
-    INSERT INTO outbox (id, message_id, created_at)
-    SELECT m.number, m.id, m.created_at
-    FROM json_each($1) new CROSS JOIN messages m ON m.id = new.value ->> 0 WHERE true
-    RETURNING message_id, id;
-
-    COMMIT"
+        "INSERT INTO batch VALUES ($1, $2, $3, $4, $5);
+        SELECT m.id, m.number
+        FROM json_each($1) n CROSS JOIN messages m ON m.id = n.value ->> 0"
     };
 }
 
-const COMMIT_BATCH: &str = commit_batch!();
+const WRITE: &str = write_batch!();
+const WRITE_AND_COMMIT: &str = concat!(write_batch!(), "; COMMIT");
 
-/// A batch that needs to know nothing.
-const WHOLE_BATCH: &str = concat!("BEGIN IMMEDIATE;", commit_batch!());
+/// Whether the file was locked by somebody else for all the time that one may wait.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code());
+    code.is_some_and(|code| code.parse::<i32>().is_ok_and(|code| code & 0xff == 5))
+}
 
 /// Runs a text of at most `N` statements and fetches the rows of each. A failure comes with the number of
 /// statements that were done before it.
