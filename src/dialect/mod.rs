@@ -91,7 +91,7 @@ use self::{
     capture::{Slot, Want},
     inbound::{Alternative, Captures},
     outbound::{Answer, OutRule, Words},
-    render::{Program, Scope, push_text},
+    render::{Eyes, Program, Scope, push_text},
     vocabulary::Item,
 };
 
@@ -152,6 +152,7 @@ pub struct Dialect {
     name: String,
     index: usize,
     description: String,
+    follows: bool,
     /// The shapes with how they look, for people.
     shapes: Vec<(String, String)>,
     /// By rule, its event's name.
@@ -234,9 +235,31 @@ impl Dialect {
         let Some((at, item)) = vocabulary::event(event) else {
             return Vec::new();
         };
+        self.words(at, item, hearer)
+    }
+
+    /// What a connection hears when who is online has changed: all of them.
+    pub fn encode_online(&self, users: &[UserId]) -> Vec<String> {
+        self.words(vocabulary::ONLINE, Item::Online(users), Hearer::Other)
+    }
+
+    /// Whether connections are told who is online.
+    pub fn hears_online(&self) -> bool {
+        !self.out[vocabulary::ONLINE].is_empty()
+    }
+
+    /// Whether connections hear their user's conversations without joining them, from their
+    /// introduction ([`Command::Introduce`]) on and beginning with what waits for the user. What
+    /// such a connection was handed counts as delivered, because its client confirms nothing.
+    pub fn follows(&self) -> bool {
+        self.follows
+    }
+
+    fn words(&self, at: usize, item: Item<'_>, hearer: Hearer) -> Vec<String> {
+        let own = matches!(hearer, Hearer::Origin | Hearer::OwnDevice);
         let scope = Scope {
             item,
-            own: matches!(hearer, Hearer::Origin | Hearer::OwnDevice),
+            eyes: Eyes::Causer(own),
         };
         self.out[at]
             .iter()
@@ -248,10 +271,7 @@ impl Dialect {
     /// The arguments of the ack to a command that succeeded, as a JSON array.
     pub fn ack(&self, rule: RuleId, reply: &Reply) -> String {
         let own_ack = self.rule(rule).and_then(|rule| rule.ack.as_ref());
-        own_ack
-            .unwrap_or(&self.ack)
-            .program
-            .text(own(command::reply_item(reply)))
+        own_ack.unwrap_or(&self.ack).program.text(answered(reply))
     }
 
     /// The arguments of the ack to an event that was refused, as a JSON array.
@@ -267,7 +287,7 @@ impl Dialect {
     /// asked. Each is a JSON array `["name", {...}]`.
     pub fn answer(&self, rule: RuleId, reply: &Reply) -> Vec<String> {
         let mut events = Vec::new();
-        let scope = own(command::reply_item(reply));
+        let scope = answered(reply);
         for answer in self.rule(rule).map_or(&[][..], |rule| &rule.answers) {
             answer.run(scope, &mut events);
         }
@@ -289,7 +309,22 @@ impl Dialect {
 
 /// What the causing connection itself is told.
 fn own(item: Item<'_>) -> Scope<'_> {
-    Scope { item, own: true }
+    Scope {
+        item,
+        eyes: Eyes::Causer(true),
+    }
+}
+
+/// What the templates of an answer to a command see.
+fn answered(reply: &Reply) -> Scope<'_> {
+    let item = command::reply_item(reply);
+    match reply.viewer() {
+        Some(user) => Scope {
+            item,
+            eyes: Eyes::User(user),
+        },
+        None => own(item),
+    }
 }
 
 /// `["name", ...args]` of a name and a JSON array.

@@ -3,20 +3,26 @@
 //! In: [`accept`] (our own accept loop over [`mod@line`], the byte stream with a kill switch),
 //! [`front`] (is it Engine.IO or REST?), [`server`] (who is it, may they?), [`inbound`] (one
 //! bounded queue per connection), [`commands`] (decode, run, answer).
-//! Out: [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which words?),
-//! [`session`] (onto the connection's queue), [`adapter`] (the door into socketioxide).
-//! [`peer`] is the other end, [`expiry`] ends connections whose token ran out.
+//! Out: [`deliver`] over [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which
+//! words?), [`session`] (onto the connection's queue), [`adapter`] (the door into socketioxide).
+//! Beside them: [`follow`] (connections that join nothing and hear everything), [`handed`] (what
+//! counts as delivered to them), [`roster`] (who is online, to those told of all). [`peer`] is the
+//! other end, [`expiry`] ends connections whose token ran out.
 
 pub mod accept;
 pub mod adapter;
 pub mod commands;
+pub mod deliver;
 pub mod expiry;
+pub mod follow;
 pub mod front;
+pub mod handed;
 pub mod hub;
 pub mod inbound;
 pub mod line;
 pub mod peer;
 pub mod room;
+pub mod roster;
 pub mod server;
 pub mod session;
 pub mod words;

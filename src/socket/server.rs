@@ -226,7 +226,7 @@ async fn admit(
 }
 
 async fn session_for(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     path: Arc<SocketPathState>,
     peer: Arc<Peer>,
     sid: Sid,
@@ -285,6 +285,7 @@ async fn session_for(
         expires_at,
         dialect,
         bucket,
+        edge: Arc::downgrade(edge),
         path,
         peer,
         slot,

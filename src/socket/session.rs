@@ -3,10 +3,10 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU8, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -17,7 +17,8 @@ use super::{
     inbound::Inbox,
     line::Cut,
     peer::Peer,
-    server::SocketPathState,
+    roster::UNTOLD,
+    server::{Edge, SocketPathState},
 };
 use crate::{
     chat::{Actor, ChatError, ConversationId, DeviceId, Millis, Profile},
@@ -28,6 +29,10 @@ use crate::{
 
 /// Time that a last word has to get out before the transport is cut.
 const LAST_WORD: Duration = Duration::from_millis(500);
+/// How long a full queue may stay full for those who wait for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often they look.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A live Socket.IO connection.
 ///
@@ -48,6 +53,10 @@ pub struct Session {
     pub bucket: EventBucket,
     /// The rooms that it is in.
     pub rooms: Mutex<HashSet<ConversationId>>,
+    /// What it was told of who is online, as [`roster`](super::roster) counts it.
+    pub told_online: AtomicU64,
+    following: AtomicBool,
+    edge: Weak<Edge>,
     path: Arc<SocketPathState>,
     peer: Arc<Peer>,
     expires_at: AtomicI64,
@@ -82,6 +91,8 @@ pub struct SessionParts {
     pub dialect: Arc<Dialect>,
     /// See [`Session::bucket`].
     pub bucket: EventBucket,
+    /// What all connections need.
+    pub edge: Weak<Edge>,
     /// The path that it came in by.
     pub path: Arc<SocketPathState>,
     /// The other end.
@@ -107,6 +118,9 @@ impl Session {
             inbox: Inbox::new(parts.path.receive_queue),
             bucket: parts.bucket,
             rooms: Mutex::default(),
+            told_online: AtomicU64::new(UNTOLD),
+            following: AtomicBool::new(false),
+            edge: parts.edge,
             path: parts.path,
             peer: parts.peer,
             expires_at: AtomicI64::new(parts.expires_at.map_or(i64::MAX, |t| t.0)),
@@ -166,6 +180,21 @@ impl Session {
             .store(at.map_or(i64::MAX, |t| t.0), Ordering::Release);
     }
 
+    /// Whether it hears its user's conversations without joining them.
+    pub fn is_following(&self) -> bool {
+        self.following.load(Ordering::Acquire)
+    }
+
+    /// Starts or stops that. `true`: it was not so before.
+    pub fn set_following(&self, following: bool) -> bool {
+        self.following.swap(following, Ordering::AcqRel) != following
+    }
+
+    /// What all connections need, until the node stops.
+    pub fn edge(&self) -> Option<Arc<Edge>> {
+        self.edge.upgrade()
+    }
+
     /// The other end.
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
@@ -183,6 +212,19 @@ impl Session {
             return false;
         }
         self.queued(self.door().event(self.sid, data))
+    }
+
+    /// As [`Session::deliver`], but waits while the queue is full, for a while: for those who have
+    /// more to send than it holds, to a reader who does take it.
+    pub async fn deliver_patiently(&self, data: &Str) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while self.is_live() {
+            match self.door().event(self.sid, data) {
+                Err(SendFailed::Full) if Instant::now() < until => tokio::time::sleep(LOOK).await,
+                result => return self.queued(result),
+            }
+        }
+        false
     }
 
     /// Queues an event that may be lost: a congested connection does not get it.

@@ -295,6 +295,9 @@ impl Plan {
             .cursors
             .get_mut(&sender)
             .ok_or(StoreError::NotParticipant)?;
+        if new.with.as_ref().is_some_and(|w| !room.members.contains(w)) {
+            return Err(StoreError::NotParticipant);
+        }
         if first.is_some() {
             return Err(StoreError::Conflict(
                 "the clientId was used in another conversation",

@@ -82,3 +82,47 @@ fn a_word_nearby_is_suggested() {
         "{found}"
     );
 }
+
+#[test]
+fn connections_that_follow_must_be_able_to_say_from_when_on() {
+    assert_eq!(
+        mistake("follows = true\n[in.a]\ncommand = \"leave\"\nargs = { conversation = \"$0\" }\n"),
+        "bad.toml:3: follows: needs an event of the command `introduce`"
+    );
+    assert_eq!(
+        mistake("follows = \"yes\"\n"),
+        "bad.toml:3: follows: must be true or false, not text"
+    );
+    assert!(
+        mistakes(&format!(
+            "{HEAD}follows = true\n[in.a]\ncommand = \"introduce\"\n"
+        ))
+        .is_empty()
+    );
+}
+
+#[test]
+fn a_message_must_go_somewhere() {
+    let send = |args: &str| {
+        mistakes(&format!(
+            "{HEAD}[in.a]\ncommand = \"send\"\nargs = {{ content = \"text\"{args} }}\n"
+        ))
+    };
+    assert_eq!(
+        send(""),
+        ["bad.toml:5: in.a.args: `send` needs `conversation` or `receiver`"]
+    );
+    assert!(send(", receiver = \"to\"").is_empty());
+    assert!(send(", conversation = \"chat\"").is_empty());
+    assert!(send(", receiver = \"to\", conversation = \"chat\"").is_empty());
+}
+
+#[test]
+fn nobody_causes_that_others_are_online() {
+    assert_eq!(
+        mistake(
+            "[[out]]\non = \"online_users\"\nto = [\"other\", \"own_device\"]\nevent = \"e\"\n"
+        ),
+        "bad.toml:5: out[0].to[1]: \"online_users\" goes to `other` only"
+    );
+}

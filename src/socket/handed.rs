@@ -1,0 +1,76 @@
+//! What was handed to connections whose clients confirm nothing: a moment later, if the connection
+//! is still there, it counts as delivered.
+//!
+//! The moment keeps apart those that were gone when the message left, and lets one write to the
+//! store stand for many messages. What is lost with the node waits for the user once more.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+
+use super::session::Session;
+use crate::chat::{Chat, ConversationId, Message, UserId};
+
+/// How long a connection must outlive a message.
+const MOMENT: Duration = Duration::from_millis(250);
+/// Writes to the store under way at the same time.
+const WIDTH: usize = 32;
+
+type Key = (UserId, ConversationId);
+type Pending = HashMap<Key, Vec<(Arc<Session>, Arc<Message>)>>;
+
+/// Messages that were handed over and are not yet recorded as delivered.
+#[derive(Default)]
+pub struct Handed(Mutex<Pending>);
+
+impl Handed {
+    /// A message was queued for a connection. One's own count as received anyway.
+    pub fn note(&self, to: &Arc<Session>, message: &Arc<Message>) {
+        let user = &to.actor.profile.id;
+        if user != &message.sender.id {
+            let key = (user.clone(), message.conversation.clone());
+            let mut pending = self.0.lock();
+            let handed = pending.entry(key).or_default();
+            handed.push((to.clone(), message.clone()));
+        }
+    }
+
+    /// Records what was handed over, for ever; the caller ends it by dropping the future.
+    pub async fn run(&self, chat: &Chat) {
+        loop {
+            tokio::time::sleep(MOMENT).await;
+            let pending = std::mem::take(&mut *self.0.lock());
+            stream::iter(pending)
+                .for_each_concurrent(WIDTH, |(key, handed)| record(chat, key, handed))
+                .await;
+        }
+    }
+
+    /// Records what was handed to this user's connections so far.
+    pub async fn record_of(&self, chat: &Chat, user: &UserId) {
+        let keys: Vec<_> = {
+            let pending = self.0.lock();
+            pending.keys().filter(|(u, _)| u == user).cloned().collect()
+        };
+        for key in keys {
+            let handed = self.0.lock().remove(&key);
+            record(chat, key, handed.unwrap_or_default()).await;
+        }
+    }
+}
+
+async fn record(chat: &Chat, (_, conversation): Key, handed: Vec<(Arc<Session>, Arc<Message>)>) {
+    let live = handed.iter().filter(|(session, _)| session.is_live());
+    let mut messages: Vec<_> = live.clone().map(|(_, message)| message.clone()).collect();
+    messages.sort_by_key(|m| m.seq);
+    messages.dedup_by_key(|m| m.seq);
+    let Some((session, _)) = live.clone().next() else {
+        return;
+    };
+    let recorded = chat.handed_over(&session.actor, &conversation, &messages);
+    if let Err(e) = recorded.await {
+        // They wait on, and the user is given them once more.
+        e.log("messages could not be recorded as delivered");
+    }
+}
