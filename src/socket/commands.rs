@@ -146,7 +146,7 @@ async fn run(session: &Arc<Session>, edge: &Edge, command: Command) -> ChatResul
 async fn introduce(session: &Arc<Session>, edge: &Edge) -> ChatResult<()> {
     let (user, device) = (&session.actor.profile.id, &session.device);
     if session.dialect.follows() {
-        follow::start(session);
+        follow::start(session, edge).await;
     }
     edge.chat.connected(user, device).await?;
     if session.is_gone() {

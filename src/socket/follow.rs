@@ -12,7 +12,7 @@ use super::{inbound, server::Edge, session::Session, words::Words};
 use crate::chat::{ChatResult, ConversationId, Envelope, ErrorCode, Event, Waiting};
 
 /// Conversations in a page of those with waiting messages.
-const CONVERSATIONS: u32 = 100;
+const PLACES: u32 = 200;
 /// Messages in a page. The connection's queue must take them beside what else comes in.
 const MESSAGES: u32 = 100;
 /// When to try again after the store failed.
@@ -21,8 +21,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Something to catch up with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Follow {
-    /// The conversations with waiting messages, those after this one.
-    Waiting(Option<Waiting>),
+    /// The conversations with waiting messages.
+    Waiting,
     /// The conversation's messages after this seq, or after what the user has received if that is
     /// less.
     Conversation(ConversationId, u64),
@@ -30,13 +30,12 @@ pub enum Follow {
     Page(ConversationId, u64),
 }
 
-/// From now on the connection follows. `false`: it did already.
-pub fn start(session: &Arc<Session>) -> bool {
-    let fresh = session.set_following(true);
-    if fresh {
-        inbound::follow(session, Follow::Waiting(None));
+/// From now on the connection follows. Which messages wait is settled when this returns: what the
+/// user says next moves the cursors that tell.
+pub async fn start(session: &Arc<Session>, edge: &Edge) {
+    if session.set_following(true) {
+        handle(session, edge, Follow::Waiting).await;
     }
-    fresh
 }
 
 /// The connection follows no more.
@@ -61,7 +60,7 @@ pub async fn handle(session: &Arc<Session>, edge: &Edge, follow: Follow) {
         return;
     }
     let result = match &follow {
-        Follow::Waiting(after) => waiting(session, edge, after.as_ref()).await,
+        Follow::Waiting => waiting(session, edge).await,
         Follow::Conversation(id, after) => conversation(session, edge, id, *after).await,
         Follow::Page(id, after) => page(session, edge, id, *after).await,
     };
@@ -87,25 +86,21 @@ pub async fn handle(session: &Arc<Session>, edge: &Edge, follow: Follow) {
     });
 }
 
-async fn waiting(session: &Arc<Session>, edge: &Edge, after: Option<&Waiting>) -> ChatResult<()> {
+async fn waiting(session: &Arc<Session>, edge: &Edge) -> ChatResult<()> {
     let user = &session.actor.profile.id;
-    if after.is_none() {
-        // What another device was handed a moment ago is not waiting any more.
-        edge.hub.handed.record_of(&edge.chat, user).await;
+    // What another device was handed a moment ago is not waiting any more.
+    edge.hub.handed.record_of(&edge.chat, user).await;
+    let mut last: Option<Waiting> = None;
+    loop {
+        let page = edge.chat.waiting(user, last.as_ref(), PLACES).await?;
+        for w in &page {
+            catch_up(session, &w.conversation, w.delivered_seq);
+        }
+        if page.len() < PLACES as usize || !session.is_live() {
+            return Ok(());
+        }
+        last = page.into_iter().last();
     }
-    let found = edge.chat.waiting(user, after, CONVERSATIONS).await?;
-    let more = found.len() == CONVERSATIONS as usize;
-    let last = found.last().cloned();
-    for w in found {
-        inbound::follow(
-            session,
-            Follow::Conversation(w.conversation, w.delivered_seq),
-        );
-    }
-    if more {
-        inbound::follow(session, Follow::Waiting(last));
-    }
-    Ok(())
 }
 
 async fn conversation(

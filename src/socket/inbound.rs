@@ -5,7 +5,7 @@
 //! while there is work, so that an idle connection has no task of its own.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque, hash_map::Entry},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,7 +22,10 @@ use super::{
     server::Edge,
     session::Session,
 };
-use crate::{chat::ChatError, telemetry};
+use crate::{
+    chat::{ChatError, ConversationId},
+    telemetry,
+};
 
 /// The longest that the worker rests after a refused event. Together with the paused line it
 /// slows a flooding client down to what the limit allows.
@@ -63,6 +66,8 @@ struct State {
     queue: VecDeque<Raw>,
     /// At most one entry for each of the user's conversations.
     follows: VecDeque<Follow>,
+    /// Of the conversations in `follows`: after which seq.
+    places: HashMap<ConversationId, u64>,
     /// Whether it is the turn of `follows`: the two take turns.
     follows_next: bool,
     /// Whether the connection is in the hub, so that events may be handled.
@@ -107,14 +112,17 @@ impl Inbox {
         let mut state = self.state.lock();
         let follows = state.follows_next || state.queue.is_empty();
         state.follows_next = !follows;
-        if follows && let Some(follow) = state.follows.pop_front() {
+        if follows && let Some(mut follow) = state.follows.pop_front() {
+            if let Follow::Conversation(id, after) = &mut follow {
+                *after = state.places.remove(id).unwrap_or(*after);
+            }
             return Some(Work::Follow(follow));
         }
         let raw = state.queue.pop_front();
         if raw.is_none() {
             state.working = false;
             // An idle connection keeps no buffers.
-            (state.queue, state.follows) = Default::default();
+            (state.queue, state.follows, state.places) = Default::default();
         }
         let low = state.queue.len() <= self.capacity / 4;
         raw.map(|raw| Work::Event(raw, low))
@@ -126,17 +134,17 @@ impl Inbox {
         match &follow {
             // A conversation that was begun is finished first: others could fill the queue.
             Follow::Page(..) => state.follows.push_front(follow),
-            Follow::Waiting(_) => state.follows.push_back(follow),
-            Follow::Conversation(id, after) => {
-                let known = state.follows.iter_mut().find_map(|known| match known {
-                    Follow::Conversation(known, from) if known == id => Some(from),
-                    _ => None,
-                });
-                match known {
-                    Some(from) => *from = (*from).min(*after),
-                    None => state.follows.push_back(follow),
+            Follow::Waiting => state.follows.push_back(follow),
+            Follow::Conversation(id, after) => match state.places.entry(id.clone()) {
+                Entry::Occupied(mut place) => {
+                    let from = place.get_mut();
+                    *from = (*from).min(*after);
                 }
-            }
+                Entry::Vacant(place) => {
+                    place.insert(*after);
+                    state.follows.push_back(follow);
+                }
+            },
         }
         let start = state.open && !state.working;
         state.working |= start;
@@ -145,7 +153,9 @@ impl Inbox {
 
     /// There is nothing to catch up with any more.
     pub fn forget_follows(&self) {
-        self.state.lock().follows.clear();
+        let mut state = self.state.lock();
+        state.follows.clear();
+        state.places.clear();
     }
 
     fn is_low(&self) -> bool {
@@ -285,7 +295,6 @@ fn count_refusal(session: &Arc<Session>, edge: &Edge) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::ConversationId;
 
     fn raw(n: i64) -> Raw {
         Raw {
