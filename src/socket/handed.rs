@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::session::Session;
 use crate::chat::{Chat, ConversationId, Message, UserId};
 
-/// How long a connection must outlive a message.
+/// How long a connection must outlive a message at least; twice that at most.
 const MOMENT: Duration = Duration::from_millis(250);
 /// Writes to the store under way at the same time.
 const WIDTH: usize = 32;
@@ -22,7 +22,15 @@ type Pending = HashMap<Key, Vec<(Arc<Session>, Arc<Message>)>>;
 
 /// Messages that were handed over and are not yet recorded as delivered.
 #[derive(Default)]
-pub struct Handed(Mutex<Pending>);
+pub struct Handed(Mutex<Generations>);
+
+#[derive(Default)]
+struct Generations {
+    /// Since the last look.
+    young: Pending,
+    /// Before it.
+    old: Pending,
+}
 
 impl Handed {
     /// A message was queued for a connection. One's own count as received anyway.
@@ -30,8 +38,8 @@ impl Handed {
         let user = &to.actor.profile.id;
         if user != &message.sender.id {
             let key = (user.clone(), message.conversation.clone());
-            let mut pending = self.0.lock();
-            let handed = pending.entry(key).or_default();
+            let mut generations = self.0.lock();
+            let handed = generations.young.entry(key).or_default();
             handed.push((to.clone(), message.clone()));
         }
     }
@@ -40,8 +48,12 @@ impl Handed {
     pub async fn run(&self, chat: &Chat) {
         loop {
             tokio::time::sleep(MOMENT).await;
-            let pending = std::mem::take(&mut *self.0.lock());
-            stream::iter(pending)
+            let due = {
+                let mut generations = self.0.lock();
+                let young = std::mem::take(&mut generations.young);
+                std::mem::replace(&mut generations.old, young)
+            };
+            stream::iter(due)
                 .for_each_concurrent(WIDTH, |(key, handed)| record(chat, key, handed))
                 .await;
         }
@@ -49,13 +61,19 @@ impl Handed {
 
     /// Records what was handed to this user's connections so far.
     pub async fn record_of(&self, chat: &Chat, user: &UserId) {
-        let keys: Vec<_> = {
-            let pending = self.0.lock();
-            pending.keys().filter(|(u, _)| u == user).cloned().collect()
+        let due: Vec<_> = {
+            let mut generations = self.0.lock();
+            let Generations { young, old } = &mut *generations;
+            let of_user = |pending: &mut Pending| {
+                let due = pending.extract_if(|(u, _), _| u == user);
+                due.collect::<Vec<_>>()
+            };
+            let mut due = of_user(old);
+            due.extend(of_user(young));
+            due
         };
-        for key in keys {
-            let handed = self.0.lock().remove(&key);
-            record(chat, key, handed.unwrap_or_default()).await;
+        for (key, handed) in due {
+            record(chat, key, handed).await;
         }
     }
 }

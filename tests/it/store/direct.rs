@@ -1,6 +1,6 @@
 //! Conversations of two users under an id that one of them chose.
 
-use porchlight::chat::{NewMessage, Store};
+use porchlight::chat::NewMessage;
 
 use super::backend::*;
 
