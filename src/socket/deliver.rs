@@ -42,8 +42,8 @@ impl Hub {
     }
 
     fn emit(&self, words: &mut Words<'_>, to: &Arc<Session>) {
-        for data in words.for_session(to).iter() {
-            if to.deliver(data) {
+        for packet in words.for_session(to).iter() {
+            if to.deliver(packet) {
                 self.handed_over(words, to);
             }
         }
@@ -77,8 +77,8 @@ impl Hub {
                 if session.is_following() {
                     follow::catch_up(session, &message.conversation, message.seq - 1);
                 } else if user != &message.sender.id {
-                    for data in words.for_absent(session).iter() {
-                        self.count(session.deliver(data));
+                    for packet in words.for_absent(session).iter() {
+                        self.count(session.deliver(packet));
                     }
                 }
             }
@@ -160,11 +160,11 @@ impl Hub {
     fn to_sessions(&self, envelope: &Envelope, sessions: &[Arc<Session>], volatile: bool) {
         let mut words = Words::of(envelope);
         for session in sessions {
-            for data in words.for_session(session).iter() {
+            for packet in words.for_session(session).iter() {
                 self.count(if volatile {
-                    session.deliver_volatile(data)
+                    session.deliver_volatile(packet)
                 } else {
-                    session.deliver(data)
+                    session.deliver(packet)
                 });
             }
         }

@@ -140,8 +140,8 @@ async fn page(
             },
         };
         let mut words = Words::of(&envelope);
-        for data in words.for_session(session).iter() {
-            if !session.deliver_patiently(data).await {
+        for packet in words.for_session(session).iter() {
+            if !session.deliver_patiently(packet).await {
                 return Ok(());
             }
             edge.hub.handed_over(&words, session);

@@ -19,7 +19,6 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use socketioxide_core::Sid;
-use tokio::net::TcpStream;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::{
     compression::{CompressionLayer, predicate::SizeAbove},
@@ -131,7 +130,7 @@ impl Front {
                 Some(_) | None => call(&path, lean(request, None)).await,
             };
         }
-        let peer = match self.new_peer(&request, addr, None) {
+        let peer = match self.new_peer(&path, &request, addr, None) {
             Ok(peer) => peer,
             Err(error) => return Problem::from(error).into_response(),
         };
@@ -163,7 +162,7 @@ impl Front {
                     None
                 }
             },
-            None => match self.new_peer(&request, addr, Some(line)) {
+            None => match self.new_peer(&path, &request, addr, Some(line)) {
                 Ok(peer) => Some(PeerGuard::new(peer, path.peers.clone())),
                 Err(error) => return Problem::from(error).into_response(),
             },
@@ -172,11 +171,12 @@ impl Front {
         let engine_request = lean(request, guard).map(|_| ());
         self.edge.tasks.spawn(async move {
             let Ok(upgraded) = upgraded.await else { return };
-            let Ok(parts) = upgraded.downcast::<TokioIo<Wire<TcpStream>>>() else {
+            let Ok(parts) = upgraded.downcast::<TokioIo<Wire>>() else {
                 return;
             };
             let mut wire = parts.io.into_inner();
             wire.unread(&parts.read_buf);
+            wire.begin_frames();
             if let Some(sid) = sid.flatten() {
                 wire.hold(EndsPolling {
                     path: path.clone(),
@@ -200,6 +200,7 @@ impl Front {
     /// Admits a new session, as far as its address and its request tell.
     fn new_peer(
         &self,
+        path: &SocketPathState,
         request: &Request<Incoming>,
         addr: IpAddr,
         line: Option<Arc<Line>>,
@@ -228,7 +229,14 @@ impl Front {
                 .flatten(),
         };
         let dialect = query_value(query, "dialect").map(str::to_owned);
-        Ok(Peer::new(addr, dialect, credentials, line, slot))
+        Ok(Peer::new(
+            addr,
+            dialect,
+            credentials,
+            line,
+            path.send_queue,
+            slot,
+        ))
     }
 }
 

@@ -4,10 +4,12 @@
 //! [`front`] (is it Engine.IO or REST?), [`server`] (who is it, may they?), [`inbound`] (one
 //! bounded queue per connection), [`commands`] (decode, run, answer).
 //! Out: [`deliver`] over [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which
-//! words?), [`session`] (onto the connection's queue), [`adapter`] (the door into socketioxide).
+//! words?), [`session`] (to this connection), [`peer`] (which way?), [`mod@line`] and [`outlet`]
+//! (straight to the WebSocket, as one [`frame`] for all) or [`adapter`] (the door into socketioxide,
+//! for polling).
 //! Beside them: [`follow`] (connections that join nothing and hear everything), [`handed`] (what
-//! counts as delivered to them), [`roster`] (who is online, to those told of all). [`peer`] is the
-//! other end, [`expiry`] ends connections whose token ran out.
+//! counts as delivered to them), [`roster`] (who is online, to those told of all), [`expiry`] (ends
+//! connections whose token ran out).
 
 pub mod accept;
 pub mod adapter;
@@ -15,11 +17,13 @@ pub mod commands;
 pub mod deliver;
 pub mod expiry;
 pub mod follow;
+pub mod frame;
 pub mod front;
 pub mod handed;
 pub mod hub;
 pub mod inbound;
 pub mod line;
+pub mod outlet;
 pub mod peer;
 pub mod room;
 pub mod roster;

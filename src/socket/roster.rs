@@ -15,10 +15,9 @@ use std::{
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use socketioxide_core::Str;
 use tokio::sync::Notify;
 
-use super::session::Session;
+use super::{frame::Packet, session::Session};
 use crate::{
     chat::{Chat, ChatResult, DeviceId, UserId},
     telemetry,
@@ -26,6 +25,8 @@ use crate::{
 
 /// Time after which is looked without being told of a change: such tellings can be lost.
 const RECHECK: Duration = Duration::from_secs(10);
+/// Connections that are told before others have a turn at the processor.
+const AT_ONCE: usize = 64;
 /// Users whose own list is made in one interval at most, where each has one of their own.
 const OWN_LISTS_AT_ONCE: usize = 200;
 
@@ -119,12 +120,12 @@ impl Roster {
         let online = chat.everyone_online(max).await?;
         self.crowded.store(online.is_none(), Ordering::Release);
         match online {
-            Some(users) => Ok(self.tell_all(users, everyone)),
+            Some(users) => Ok(self.tell_all(users, everyone).await),
             None => self.tell_contacts(chat, max).await,
         }
     }
 
-    fn tell_all(&self, users: Vec<UserId>, everyone: &mut Everyone) -> bool {
+    async fn tell_all(&self, users: Vec<UserId>, everyone: &mut Everyone) -> bool {
         self.stale.lock().clear();
         if users != everyone.users || everyone.version == UNTOLD {
             everyone.version += 1;
@@ -132,12 +133,20 @@ impl Roster {
         }
         let mut words = Words::new(&everyone.users);
         let mut left = false;
-        for session in self.listeners.iter() {
-            if session.told_online.load(Ordering::Acquire) != everyone.version {
-                left |= !words.tell(&session, everyone.version);
+        for (n, session) in self.not_told(everyone.version).iter().enumerate() {
+            left |= !words.tell(session, everyone.version);
+            if n % AT_ONCE == AT_ONCE - 1 {
+                tokio::task::yield_now().await;
             }
         }
         left
+    }
+
+    /// The connections that were told something else last, or nothing yet.
+    fn not_told(&self, version: u64) -> Vec<Arc<Session>> {
+        let told = |s: &Session| s.told_online.load(Ordering::Acquire) == version;
+        let all = self.listeners.iter();
+        all.filter(|s| !told(s)).map(|s| s.clone()).collect()
     }
 
     async fn tell_contacts(&self, chat: &Chat, max: u32) -> ChatResult<bool> {
@@ -168,7 +177,7 @@ impl Roster {
 /// A list in the words of every dialect that hears it.
 struct Words<'a> {
     users: &'a [UserId],
-    encoded: Vec<(usize, Vec<Str>)>,
+    encoded: Vec<(usize, Vec<Packet>)>,
 }
 
 impl<'a> Words<'a> {
@@ -186,7 +195,7 @@ impl<'a> Words<'a> {
         let told = self
             .of(session)
             .iter()
-            .all(|data| session.deliver_volatile(data));
+            .all(|packet| session.deliver_volatile(packet));
         if told {
             metrics::counter!(telemetry::EVENTS_OUT_TOTAL).increment(1);
         } else {
@@ -195,13 +204,13 @@ impl<'a> Words<'a> {
         told || !session.is_live()
     }
 
-    fn of(&mut self, session: &Session) -> &[Str] {
+    fn of(&mut self, session: &Session) -> &[Packet] {
         let index = session.dialect.index();
         let at = match self.encoded.iter().position(|(i, _)| *i == index) {
             Some(at) => at,
             None => {
                 let words = session.dialect.encode_online(self.users);
-                let words = words.into_iter().map(Str::from).collect();
+                let words = words.into_iter().map(Packet::event).collect();
                 self.encoded.push((index, words));
                 self.encoded.len() - 1
             }

@@ -10,12 +10,13 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use socketioxide_core::{Sid, Str};
+use socketioxide_core::Sid;
 
 use super::{
-    adapter::{Door, SendFailed},
+    frame::Packet,
     inbound::Inbox,
     line::Cut,
+    outlet::SendFailed,
     peer::Peer,
     roster::UNTOLD,
     server::{Edge, SocketPathState},
@@ -207,43 +208,43 @@ impl Session {
 
     /// Queues an event that must not be lost: if it cannot be queued the connection is cut, so
     /// that the client comes back and resumes from what it has. `false`: it was not queued.
-    pub fn deliver(&self, data: &Str) -> bool {
+    pub fn deliver(&self, packet: &Packet) -> bool {
         if !self.is_live() {
             return false;
         }
-        self.queued(self.door().event(self.sid, data))
+        self.send(packet)
     }
 
     /// As [`Session::deliver`], but waits while the queue is full, for a while: for those who have
     /// more to send than it holds, to a reader who does take it.
-    pub async fn deliver_patiently(&self, data: &Str) -> bool {
+    pub async fn deliver_patiently(&self, packet: &Packet) -> bool {
         let until = Instant::now() + PATIENCE;
         while self.is_live() {
-            match self.door().event(self.sid, data) {
+            match self.peer.send(packet, &self.engine_queue()) {
                 Err(SendFailed::Full) if Instant::now() < until => tokio::time::sleep(LOOK).await,
-                result => return self.queued(result),
+                result => return self.sent(result),
             }
         }
         false
     }
 
     /// Queues an event that may be lost: a congested connection does not get it.
-    pub fn deliver_volatile(&self, data: &Str) -> bool {
+    pub fn deliver_volatile(&self, packet: &Packet) -> bool {
         if self.peer.is_congested() {
             metrics::counter!(telemetry::EVENTS_DROPPED_TOTAL).increment(1);
             return false;
         }
-        self.deliver(data)
+        self.deliver(packet)
     }
 
     /// Queues an event whatever the stage: greetings and last words.
     pub fn tell(&self, data: String) -> bool {
-        self.queued(self.door().event(self.sid, &Str::from(data)))
+        self.send(&Packet::event(data))
     }
 
     /// Queues an ack.
     pub fn ack(&self, id: i64, args: String) -> bool {
-        self.queued(self.door().ack(self.sid, id, args))
+        self.send(&Packet::ack(id, args))
     }
 
     /// Tells of a refusal, as an ack where one was asked for, otherwise as the dialect's error
@@ -261,11 +262,21 @@ impl Session {
         }
     }
 
-    fn door(&self) -> &Door {
-        self.path.door()
+    /// Socketioxide has queued the connect packet: what is sent from now on follows it.
+    pub fn open(&self) {
+        self.sent(self.peer.open(&self.engine_queue()));
     }
 
-    fn queued(&self, result: Result<(), SendFailed>) -> bool {
+    fn send(&self, packet: &Packet) -> bool {
+        self.sent(self.peer.send(packet, &self.engine_queue()))
+    }
+
+    /// Socketioxide's own queue of this connection.
+    fn engine_queue(&self) -> impl Fn(&Packet) -> Result<(), SendFailed> {
+        |packet| self.path.door().send(self.sid, packet)
+    }
+
+    fn sent(&self, result: Result<(), SendFailed>) -> bool {
         match result {
             Ok(()) => true,
             Err(SendFailed::Closed) => false,

@@ -132,6 +132,25 @@ async fn what_is_said_meanwhile_follows_what_waited() {
     }
 }
 
+/// What one wrote one has read: the cursor moves, but not past what the connection has yet to hear.
+#[tokio::test(flavor = "multi_thread")]
+async fn ones_own_words_hide_nothing() {
+    let node = Node::start().await;
+    let (mut ann, mut bob) = (arrive(&node, "ann").await, arrive(&node, "bob").await);
+    for round in 0..60 {
+        let body = json!({ "title": "t", "isGroup": true, "participantIds": ["bob"] });
+        let made = node.rest("ann", "POST", "/api/conversations", body).await;
+        let chat = made["conversation"]["id"].as_str().unwrap();
+        let (ann_says, bob_says) = (format!("ann {round}"), format!("bob {round}"));
+        tokio::join!(
+            say(&mut ann, "bob", chat, &ann_says),
+            say(&mut bob, "ann", chat, &bob_says)
+        );
+        assert_eq!(hear(&mut bob, 1).await[0].1, ann_says);
+        assert_eq!(hear(&mut ann, 1).await[0].1, bob_says);
+    }
+}
+
 /// A message that was queued for a connection which then broke is not taken for delivered.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_broken_connection_was_given_waits_again() {
