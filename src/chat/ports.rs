@@ -151,7 +151,8 @@ pub enum Cursor {
 pub trait Store: Send + Sync + 'static {
     /// Commits a message. Many calls share one transaction; the sender, and whoever the message
     /// names beside ([`NewMessage::with`]), must be a participant when it commits. A `client_id`
-    /// that the sender used in another conversation is [`StoreError::Conflict`].
+    /// that the sender used in another conversation is [`StoreError::Conflict`]. The sender's read
+    /// cursor moves with the message, the delivered one only where nothing before it is undelivered.
     async fn append(&self, message: NewMessage) -> StoreResult<Appended>;
 
     /// Tells that the events of these rows were handed to every node. The rows go soon after;
@@ -277,7 +278,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Conversations of the user with messages above their delivered cursor, the one whose last
     /// change is oldest first, at most `limit`; after the last of the page before, if given. One's
-    /// own messages count as received.
+    /// own messages do not wait.
     async fn waiting(
         &self,
         user: &UserId,

@@ -122,10 +122,6 @@ async fn run(session: &Arc<Session>, edge: &Edge, command: Command) -> ChatResul
         }
         command => {
             if matches!(command, Command::Send(_)) {
-                // What one wrote one has read, and with it what still waits to be heard.
-                if session.dialect.follows() && !session.is_following() {
-                    introduce(session, edge).await?;
-                }
                 edge.limits
                     .message(&session.actor.profile.id)
                     .map_err(ChatError::rate_limited)?;

@@ -42,19 +42,18 @@ impl Hub {
     }
 
     fn emit(&self, words: &mut Words<'_>, to: &Arc<Session>) {
-        for packet in words.for_session(to).iter() {
-            if to.deliver(packet) {
-                self.handed_over(words, to);
-            }
+        let packets = words.for_session(to);
+        if packets.iter().all(|packet| to.deliver(packet)) {
+            self.handed_over(words.event(), to, packets.len());
         }
     }
 
-    /// A connection was handed a message.
-    pub(super) fn handed_over(&self, words: &Words<'_>, to: &Arc<Session>) {
-        self.meters.messages_out.increment(1);
-        self.meters.events_out.increment(1);
-        if to.dialect.follows()
-            && let Event::MessageCreated { message, .. } = words.event()
+    /// A connection was handed a message, in so many packets.
+    pub(super) fn handed_over(&self, event: &Event, to: &Arc<Session>, packets: usize) {
+        self.meters.messages_out.increment(packets as u64);
+        self.meters.events_out.increment(packets as u64);
+        if to.is_following()
+            && let Event::MessageCreated { message, .. } = event
         {
             self.handed.note(to, message);
         }

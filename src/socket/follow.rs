@@ -30,8 +30,7 @@ pub enum Follow {
     Page(ConversationId, u64),
 }
 
-/// From now on the connection follows. Which messages wait is settled when this returns: what the
-/// user says next moves the cursors that tell.
+/// From now on the connection follows.
 pub async fn start(session: &Arc<Session>, edge: &Edge) {
     if session.set_following(true) {
         handle(session, edge, Follow::Waiting).await;
@@ -139,13 +138,14 @@ async fn page(
                 participants: Arc::default(),
             },
         };
-        let mut words = Words::of(&envelope);
-        for packet in words.for_session(session).iter() {
+        let packets = Words::of(&envelope).for_session(session);
+        for packet in packets.iter() {
             if !session.deliver_patiently(packet).await {
                 return Ok(());
             }
-            edge.hub.handed_over(&words, session);
         }
+        edge.hub
+            .handed_over(&envelope.event, session, packets.len());
     }
     if more {
         inbound::follow(session, Follow::Page(id.clone(), last));

@@ -33,15 +33,13 @@ struct Generations {
 }
 
 impl Handed {
-    /// A message was queued for a connection. One's own count as received anyway.
+    /// A message came by a connection that follows: it was queued, or is one of the user's own that
+    /// the dialect has no words for, behind which the cursor must not stay.
     pub fn note(&self, to: &Arc<Session>, message: &Arc<Message>) {
-        let user = &to.actor.profile.id;
-        if user != &message.sender.id {
-            let key = (user.clone(), message.conversation.clone());
-            let mut generations = self.0.lock();
-            let handed = generations.young.entry(key).or_default();
-            handed.push((to.clone(), message.clone()));
-        }
+        let key = (to.actor.profile.id.clone(), message.conversation.clone());
+        let mut generations = self.0.lock();
+        let handed = generations.young.entry(key).or_default();
+        handed.push((to.clone(), message.clone()));
     }
 
     /// Records what was handed over, for ever; the caller ends it by dropping the future.

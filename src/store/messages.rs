@@ -73,7 +73,9 @@ const WAITING: Sql = Sql::same(
     "SELECT c.id, me.delivered_seq, c.updated_at
      FROM participants me JOIN conversations c ON c.id = me.conversation_id
      WHERE me.user_id = $1 AND me.left_at IS NULL AND c.deleted_at IS NULL
-        AND c.last_seq > me.delivered_seq
+        AND c.last_seq > me.delivered_seq AND EXISTS (
+            SELECT 1 FROM messages m WHERE m.conversation_id = c.id
+                AND m.seq > me.delivered_seq AND m.sender_id <> me.user_id)
         AND (c.updated_at > $2 OR (c.updated_at = $2 AND c.id > $3))
      ORDER BY c.updated_at, c.id LIMIT $4",
 );

@@ -45,6 +45,18 @@ pub async fn what_was_not_received_waits(db: Backend) {
     assert_eq!(waiting(&*store, "bob").await, []);
 
     say(&*store, &two, "ann", "more").await;
+    say(&*store, &two, "bob", "an answer takes nothing away").await;
+    assert_eq!(waiting(&*store, "bob").await, [("two".to_owned(), 2)]);
+    assert_eq!(waiting(&*store, "ann").await, [("two".to_owned(), 3)]);
+    for (who, seq) in [("bob", 3), ("ann", 4)] {
+        let who = user(who);
+        store
+            .advance(&two, &who, Cursor::Delivered, seq, NOW)
+            .await
+            .unwrap();
+    }
+    assert_eq!(waiting(&*store, "bob").await, [], "nothing but his own");
+    say(&*store, &two, "ann", "and more").await;
     store
         .remove_participant(&two, &user("bob"), NOW)
         .await
