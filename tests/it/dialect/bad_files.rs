@@ -126,3 +126,49 @@ fn nobody_causes_that_others_are_online() {
         "bad.toml:5: out[0].to[1]: \"online_users\" goes to `other` only"
     );
 }
+
+/// What is allowed at the places where the file names what there is not.
+fn allowed(text: &str) -> Vec<String> {
+    let found = mistakes(&format!("{HEAD}{text}"));
+    let lists = found
+        .iter()
+        .filter_map(|m| Some(m.split_once("(allowed: ")?.1.trim_end_matches(')')));
+    let words = lists.flat_map(|list| list.split(", ").map(str::to_owned));
+    words.collect()
+}
+
+/// The reference names every key, command, field, event, role, filter and member that there is.
+#[test]
+fn the_reference_is_complete() {
+    let reference = include_str!("../../../docs/dialects.md");
+    let mut names = allowed(
+        "nothing = 1\n[in.a]\ncommand = \"nothing\"\n[in.b]\ncommand = \"leave\"\nargs = { conversation = \"$0 | nothing\" }\nnothing = 1\n",
+    );
+    names.extend(allowed("[[out]]\non = \"nothing\"\nto = \"other\"\nevent = \"e\"\n[[out]]\non = \"typing\"\nto = \"nothing\"\nevent = \"e\"\nnothing = 1\npayload = \"typing.on | nothing\"\n"));
+    for command in allowed("[in.a]\ncommand = \"nothing\"\n") {
+        names.extend(allowed(&format!(
+            "[in.a]\ncommand = \"{command}\"\nargs = {{ nothing = \"$0\" }}\nack = \"nothing\"\n"
+        )));
+    }
+    for event in allowed("[[out]]\non = \"nothing\"\nto = \"other\"\nevent = \"e\"\n") {
+        names.extend(allowed(&format!(
+            "[[out]]\non = \"{event}\"\nto = \"other\"\nevent = \"e\"\npayload = \"nothing\"\n"
+        )));
+    }
+    for of in ["message", "user", "participant", "conversation", "joined"] {
+        names.extend(allowed(&format!(
+            "[shape.a]\nof = \"{of}\"\npayload = {{ a = \"nothing\" }}\n"
+        )));
+    }
+    names.extend(allowed("[error]\nevent = \"e\"\npayload = \"nothing\"\n"));
+    names.extend(allowed("[[greet]]\nevent = \"e\"\npayload = \"nothing\"\n"));
+    assert!(names.len() > 150, "{names:?}");
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let known: std::collections::HashSet<_> = reference.split(|c| !is_word(c)).collect();
+    let missing: Vec<_> = names
+        .iter()
+        .flat_map(|name| name.split(|c| !is_word(c)))
+        .filter(|word| !known.contains(word))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/dialects.md: {missing:?}");
+}
