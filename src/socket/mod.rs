@@ -4,19 +4,24 @@
 //! [`wire`], what is read from it, inflated by [`inflate`]), [`front`] (is it Engine.IO or REST?),
 //! [`server`] (who is it, may they?), [`inbound`] (one bounded queue per connection), [`commands`]
 //! (decode, run, answer).
-//! Out: [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which words?),
-//! [`session`] (to this connection), [`peer`] (which way?), then [`outlet`] (straight to the
+//! Out: [`deliver`] over [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which
+//! words?), [`session`] (to this connection), [`peer`] (which way?), then [`outlet`] (straight to the
 //! WebSocket, as one [`frame`] for all, compressed by [`deflate`]) or [`adapter`] (the door into
 //! socketioxide, for those that poll).
-//! [`expiry`] ends connections whose token ran out.
+//! Beside them: [`follow`] (connections that join nothing and hear everything), [`handed`] (what
+//! counts as delivered to them), [`roster`] (who is online, to those told of all), [`expiry`] (ends
+//! connections whose token ran out).
 
 pub mod accept;
 pub mod adapter;
 pub mod commands;
 pub mod deflate;
+pub mod deliver;
 pub mod expiry;
+pub mod follow;
 pub mod frame;
 pub mod front;
+pub mod handed;
 pub mod hub;
 pub mod inbound;
 pub mod inflate;
@@ -24,6 +29,7 @@ pub mod line;
 pub mod outlet;
 pub mod peer;
 pub mod room;
+pub mod roster;
 pub mod server;
 pub mod session;
 pub mod wire;

@@ -82,6 +82,16 @@ impl Cursors {
         }
         before
     }
+
+    /// What one wrote, one has read. It was not received by writing it, though, what others had
+    /// written just before and is still on its way.
+    fn wrote(&mut self, seq: u64, at: Millis) {
+        let delivered = self.delivered;
+        self.advance(Cursor::Read, seq, at);
+        if delivered + 1 < seq {
+            self.delivered = delivered;
+        }
+    }
 }
 
 /// Messages by sender and client id.
@@ -309,6 +319,9 @@ impl Plan {
             .cursors
             .get_mut(&sender)
             .ok_or(StoreError::NotParticipant)?;
+        if new.with.as_ref().is_some_and(|w| !room.members.contains(w)) {
+            return Err(StoreError::NotParticipant);
+        }
         if first.is_some() {
             return Err(StoreError::Conflict(
                 "the clientId was used in another conversation",
@@ -316,8 +329,7 @@ impl Plan {
         }
         room.last_seq += 1;
         room.newest = room.newest.max(Some(new.created_at));
-        // What one wrote, one has read.
-        cursors.advance(Cursor::Read, room.last_seq, new.created_at);
+        cursors.wrote(room.last_seq, new.created_at);
         let message = Arc::new(Message {
             id: new.id.clone(),
             conversation: new.conversation.clone(),

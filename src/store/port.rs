@@ -12,6 +12,7 @@ use super::{
     committer::Committer,
     conversations,
     core::Core,
+    direct,
     engine::{Engine, Sql},
     messages, outbox,
     text::storable,
@@ -20,7 +21,7 @@ use super::{
 use crate::chat::{
     Appended, Conversation, ConversationId, ConversationPage, Cursor, Message, MessageId,
     MessageRef, Millis, NewMessage, OutboxId, Page, Profile, Role, Store, StoreError, StoreResult,
-    Unavailable, Unpublished, UserId,
+    Unavailable, Unpublished, UserId, Waiting,
 };
 use crate::telemetry::OUTBOX_SWEPT_TOTAL;
 
@@ -124,7 +125,18 @@ impl<E: Engine> Store for SqlStore<E> {
         id: Option<&ConversationId>,
         now: Millis,
     ) -> StoreResult<(Conversation, bool)> {
-        let opened = conversations::open_direct(&self.core, (a, b), id, now);
+        let opened = direct::open_direct(&self.core, (a, b), id, now);
+        self.core.within(opened).await
+    }
+
+    async fn open_between(
+        &self,
+        id: &ConversationId,
+        a: &UserId,
+        b: &UserId,
+        now: Millis,
+    ) -> StoreResult<(Conversation, bool)> {
+        let opened = direct::open_between(&self.core, id, (a, b), now);
         self.core.within(opened).await
     }
 
@@ -196,6 +208,17 @@ impl<E: Engine> Store for SqlStore<E> {
         let job = |reply| Job::Advance(advance, reply);
         self.core
             .within(self.committer.submit(id.as_str(), job))
+            .await
+    }
+
+    async fn waiting(
+        &self,
+        user: &UserId,
+        after: Option<&Waiting>,
+        limit: u32,
+    ) -> StoreResult<Vec<Waiting>> {
+        self.core
+            .within(messages::waiting(&self.core, user, after, limit))
             .await
     }
 

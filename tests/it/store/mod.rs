@@ -4,12 +4,14 @@
 mod appending;
 mod backend;
 mod cursors;
+mod direct;
 mod groups;
 mod memory;
 mod opening;
 mod outages;
 mod outbox;
 mod reading;
+mod waiting;
 
 /// One test per function and database.
 macro_rules! suite {
@@ -60,6 +62,14 @@ suite! {
         concurrent_moves_settle_on_the_highest,
         the_senders_own_move_with_the_message,
         refuse_outsiders_and_deleted_conversations;
+    direct:
+        opens_the_conversation_of_an_id_for_its_two_users_only,
+        the_first_direct_conversation_is_the_one_without_an_id,
+        concurrent_openings_make_one_conversation,
+        a_named_receiver_must_take_part;
+    waiting:
+        what_was_not_received_waits,
+        pages_follow_one_another;
     groups:
         are_made_with_their_roles,
         refuse_a_taken_id,
