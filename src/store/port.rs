@@ -218,7 +218,7 @@ impl<E: Engine> Store for SqlStore<E> {
         limit: u32,
     ) -> StoreResult<Vec<Waiting>> {
         self.core
-            .within(messages::waiting(&self.core, user, after, limit))
+            .read(|| messages::waiting(&self.core, user, after, limit))
             .await
     }
 
