@@ -1,5 +1,4 @@
--- The words of messages, by the rowid of `messages`: rows of that table are never deleted, so rowids
--- are never given twice. Filled from it by a background task; contents are not kept twice.
+-- The words of messages, by their number. Filled by a background task; contents are not kept twice.
 -- `room` holds the conversation's id as one word, so that a search reads its own rooms only.
 CREATE VIRTUAL TABLE message_index USING fts5 (
     room,
@@ -9,7 +8,7 @@ CREATE VIRTUAL TABLE message_index USING fts5 (
     tokenize = "unicode61 remove_diacritics 2"
 );
 
--- Up to which row the messages are in the index. Written together with it.
+-- Up to which number the messages are in the index. Written together with it.
 CREATE TABLE message_index_progress (
     only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
     done     INTEGER NOT NULL

@@ -218,6 +218,8 @@ pub struct NewMessage {
     pub attachments: Arc<[Attachment]>,
     /// A JSON object, or nothing.
     pub metadata: Option<Arc<RawValue>>,
+    /// Somebody else who must take part too, where the sender names one.
+    pub with: Option<UserId>,
     /// The time to record.
     pub created_at: Millis,
 }

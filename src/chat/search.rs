@@ -8,7 +8,7 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
-    Actor, Chat, ChatError, ChatResult, ConversationId, Message, MessageId,
+    Actor, Chat, ChatError, ChatResult, ConversationId, Message, MessageId, UserId,
     words::{Word, words},
 };
 
@@ -123,6 +123,8 @@ pub struct Hit {
 /// A page of messages that were found, best first.
 #[derive(Debug, Clone)]
 pub struct SearchPage {
+    /// Who searched.
+    pub viewer: UserId,
     /// The page.
     pub hits: Vec<Hit>,
     /// Give it as `cursor` for the next page; `None` on the last.
@@ -192,6 +194,7 @@ impl Chat {
             _ => None,
         };
         Ok(SearchPage {
+            viewer: user.clone(),
             hits,
             next: next.map(|cursor| cursor.to_text()),
         })

@@ -147,6 +147,11 @@ impl Captures {
         let table = node.table(problems)?;
         let names: Vec<&str> = spec.fields.iter().map(|f| f.name).collect();
         node.allow(&names, problems);
+        let is_bound = |name: &str| table.iter().any(|(bound, _)| bound == name);
+        if !spec.any_of.is_empty() && !spec.any_of.iter().any(|name| is_bound(name)) {
+            let needed = spec.any_of.join("` or `");
+            problems.at(node, format!("`{}` needs `{needed}`", spec.name));
+        }
         let mut tree = Tree::default();
         let mut bindings = Vec::new();
         for field in spec.fields {
@@ -156,7 +161,9 @@ impl Captures {
                 problems.at(node, message);
             }
             bindings.push(bound.and_then(|(_, node)| {
-                self.binding(field, node, &mut tree)
+                let alone = spec.any_of.contains(&field.name)
+                    && spec.any_of.iter().filter(|name| is_bound(name)).count() == 1;
+                self.binding(field, node, field.required || alone, &mut tree)
                     .map_err(|message| problems.at(node, message))
                     .ok()
             }));
@@ -165,7 +172,22 @@ impl Captures {
         Some(Alternative { bindings, sketch })
     }
 
-    fn binding(&mut self, field: &Field, node: &Node, tree: &mut Tree) -> Result<Binding, String> {
+    /// The alternative of a rule without arguments.
+    pub(super) fn nothing(spec: &Spec) -> Alternative {
+        Alternative {
+            bindings: spec.fields.iter().map(|_| None).collect(),
+            sketch: String::new(),
+        }
+    }
+
+    /// `needed`: whether the alternative does not apply without the field.
+    fn binding(
+        &mut self,
+        field: &Field,
+        node: &Node,
+        needed: bool,
+        tree: &mut Tree,
+    ) -> Result<Binding, String> {
         if let Value::Table(members) = &node.value {
             return self.assembled(field, members, tree);
         }
@@ -186,7 +208,7 @@ impl Captures {
                 continue;
             };
             let path = Path::parse(path)?;
-            let optional = constant || !(field.required || required);
+            let optional = constant || !(needed || required);
             tree.add(&path, field.name, optional);
             let slot = self.slot(
                 path,

@@ -4,11 +4,22 @@ use std::{fs, path::Path, sync::Arc};
 
 use super::{Dialect, compile::compile, source::DialectError};
 
+/// A file of `config/dialects` with its name.
+macro_rules! built_in {
+    ($name:literal) => {
+        (
+            $name,
+            include_str!(concat!("../../config/dialects/", $name, ".toml")),
+        )
+    };
+}
+
 /// The files embedded in the binary.
-const BUILT_IN: [(&str, &str); 1] = [(
-    "standard",
-    include_str!("../../config/dialects/standard.toml"),
-)];
+const BUILT_IN: &[(&str, &str)] = &[
+    built_in!("standard"),
+    built_in!("direct"),
+    built_in!("threads"),
+];
 
 /// Every dialect that connections can choose.
 pub struct Dialects {

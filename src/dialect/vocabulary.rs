@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::chat::{
     Attachment, ChatError, Conversation, ConversationId, Event, Hit, Joined, Message, Millis,
-    Participant, Profile, Receipt, SearchPage, Sent, Span, Synced,
+    Participant, Profile, Receipt, SearchPage, Sent, Span, Synced, UserId,
 };
 
 use super::{Hello, members};
@@ -32,6 +32,7 @@ pub(super) enum Item<'a> {
     Authenticated(Option<Millis>),
     Hello(&'a Hello<'a>),
     Error(&'a ChatError),
+    Online(&'a [UserId]),
 }
 
 /// A value of a member.
@@ -63,6 +64,7 @@ pub(super) enum List<'a> {
     AttachmentIds(&'a [Attachment]),
     Hits(&'a [Hit]),
     Spans(&'a [Span]),
+    UserIds(&'a [UserId]),
 }
 
 impl<'a> List<'a> {
@@ -95,6 +97,7 @@ impl<'a> List<'a> {
             Self::AttachmentIds(list) => {
                 list.iter().for_each(|a| f(Datum::Text(a.id.as_str())));
             }
+            Self::UserIds(list) => list.iter().for_each(|id| f(Datum::Text(id.as_str()))),
         }
     }
 }
@@ -151,6 +154,7 @@ pub(super) enum Kind {
     Done,
     Hello,
     Error,
+    Online,
 }
 
 /// The kinds that a `[shape.*]` can be made of.
@@ -189,7 +193,8 @@ impl Kind {
             | Self::Found
             | Self::Authenticated
             | Self::Done
-            | Self::Hello => "",
+            | Self::Hello
+            | Self::Online => "",
         }
     }
 
@@ -221,6 +226,7 @@ impl Kind {
             Self::Done => &[],
             Self::Hello => members::HELLO,
             Self::Error => members::ERROR,
+            Self::Online => members::ONLINE,
         }
     }
 
@@ -247,7 +253,7 @@ impl Kind {
 }
 
 /// What happened, as `on` names it, with the kind that its templates see.
-pub(super) const EVENTS: [(&str, Kind); 8] = [
+pub(super) const EVENTS: [(&str, Kind); 9] = [
     ("message.created", Kind::Message),
     ("message.delivered", Kind::Receipt),
     ("message.read", Kind::Receipt),
@@ -256,12 +262,17 @@ pub(super) const EVENTS: [(&str, Kind); 8] = [
     ("conversation.updated", Kind::Updated),
     ("conversation.deleted", Kind::Deleted),
     ("participant.removed", Kind::Removed),
+    ("online_users", Kind::Online),
 ];
+/// The place of `message.created` in [`EVENTS`].
+pub(super) const CREATED: usize = 0;
+/// The place of `online_users` in [`EVENTS`].
+pub(super) const ONLINE: usize = 8;
 
 /// An event's place in [`EVENTS`] and what its templates see; `None` where dialects have no say.
 pub(super) fn event(event: &Event) -> Option<(usize, Item<'_>)> {
     Some(match event {
-        Event::MessageCreated { message, .. } => (0, Item::Message(message)),
+        Event::MessageCreated { message, .. } => (CREATED, Item::Message(message)),
         Event::MessageDelivered(receipt) => (1, Item::Receipt(receipt)),
         Event::MessageRead(receipt) => (2, Item::Receipt(receipt)),
         Event::Typing { .. } => (3, Item::Event(event)),
@@ -269,6 +280,6 @@ pub(super) fn event(event: &Event) -> Option<(usize, Item<'_>)> {
         Event::ConversationUpdated { .. } => (5, Item::Event(event)),
         Event::ConversationDeleted { .. } => (6, Item::Event(event)),
         Event::ParticipantRemoved { .. } => (7, Item::Event(event)),
-        Event::Disconnect { .. } | Event::Emit { .. } => return None,
+        Event::OnlineChanged | Event::Disconnect { .. } | Event::Emit { .. } => return None,
     })
 }

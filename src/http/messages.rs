@@ -136,7 +136,7 @@ async fn send_message(
         .collect::<Option<_>>()
         .ok_or_else(|| ChatError::invalid("attachments must be uploads' ids or URLs"))?;
     let send = crate::chat::SendMessage {
-        conversation: body.conversation_id,
+        to: body.conversation_id.into(),
         content: body.content,
         attachments,
         kind: body.kind,

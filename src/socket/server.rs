@@ -230,7 +230,7 @@ async fn admit(
 }
 
 async fn session_for(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     path: Arc<SocketPathState>,
     peer: Arc<Peer>,
     sid: Sid,
@@ -289,6 +289,7 @@ async fn session_for(
         expires_at,
         dialect,
         bucket,
+        edge: Arc::downgrade(edge),
         path,
         peer,
         slot,

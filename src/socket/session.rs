@@ -3,18 +3,23 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU8, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use socketioxide_core::Sid;
 
 use super::{
-    frame::Packet, inbound::Inbox, line::Cut, outlet::SendFailed, peer::Peer,
-    server::SocketPathState,
+    frame::Packet,
+    inbound::Inbox,
+    line::Cut,
+    outlet::SendFailed,
+    peer::Peer,
+    roster::UNTOLD,
+    server::{Edge, SocketPathState},
 };
 use crate::{
     chat::{Actor, ChatError, ConversationId, DeviceId, Millis, Profile},
@@ -25,6 +30,10 @@ use crate::{
 
 /// Time that a last word has to get out before the transport is cut.
 const LAST_WORD: Duration = Duration::from_millis(500);
+/// How long a full queue may stay full for those who wait for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often they look.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A live Socket.IO connection.
 ///
@@ -45,6 +54,10 @@ pub struct Session {
     pub bucket: EventBucket,
     /// The rooms that it is in.
     pub rooms: Mutex<HashSet<ConversationId>>,
+    /// What it was told of who is online, as [`roster`](super::roster) counts it.
+    pub told_online: AtomicU64,
+    following: AtomicBool,
+    edge: Weak<Edge>,
     path: Arc<SocketPathState>,
     peer: Arc<Peer>,
     expires_at: AtomicI64,
@@ -79,6 +92,8 @@ pub struct SessionParts {
     pub dialect: Arc<Dialect>,
     /// See [`Session::bucket`].
     pub bucket: EventBucket,
+    /// What all connections need.
+    pub edge: Weak<Edge>,
     /// The path that it came in by.
     pub path: Arc<SocketPathState>,
     /// The other end.
@@ -104,6 +119,9 @@ impl Session {
             inbox: Inbox::new(parts.path.receive_queue),
             bucket: parts.bucket,
             rooms: Mutex::default(),
+            told_online: AtomicU64::new(UNTOLD),
+            following: AtomicBool::new(false),
+            edge: parts.edge,
             path: parts.path,
             peer: parts.peer,
             expires_at: AtomicI64::new(parts.expires_at.map_or(i64::MAX, |t| t.0)),
@@ -163,6 +181,21 @@ impl Session {
             .store(at.map_or(i64::MAX, |t| t.0), Ordering::Release);
     }
 
+    /// Whether it hears its user's conversations without joining them.
+    pub fn is_following(&self) -> bool {
+        self.following.load(Ordering::Acquire)
+    }
+
+    /// Starts or stops that. `true`: it was not so before.
+    pub fn set_following(&self, following: bool) -> bool {
+        self.following.swap(following, Ordering::AcqRel) != following
+    }
+
+    /// What all connections need, until the node stops.
+    pub fn edge(&self) -> Option<Arc<Edge>> {
+        self.edge.upgrade()
+    }
+
     /// The other end.
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
@@ -180,6 +213,19 @@ impl Session {
             return false;
         }
         self.send(packet)
+    }
+
+    /// As [`Session::deliver`], but waits while the queue is full, for a while: for those who have
+    /// more to send than it holds, to a reader who does take it.
+    pub async fn deliver_patiently(&self, packet: &Packet) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while self.is_live() {
+            match self.peer.send(packet, &self.engine_queue()) {
+                Err(SendFailed::Full) if Instant::now() < until => tokio::time::sleep(LOOK).await,
+                result => return self.sent(result),
+            }
+        }
+        false
     }
 
     /// Queues an event that may be lost: a congested connection does not get it.

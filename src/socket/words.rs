@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{frame::Packet, session::Session};
-use crate::chat::{DeviceId, Event, Hearer, UserId};
+use crate::chat::{DeviceId, Envelope, Event, Hearer, UserId};
 
 /// Encodes one event lazily, once per dialect and role.
 pub struct Words<'a> {
@@ -18,13 +18,18 @@ pub struct Words<'a> {
 
 impl<'a> Words<'a> {
     /// The words for an event.
-    pub fn new(event: &'a Event, origin: Option<&'a DeviceId>, by: Option<&'a UserId>) -> Self {
+    pub fn of(envelope: &'a Envelope) -> Self {
         Self {
-            event,
-            origin,
-            by,
+            event: &envelope.event,
+            origin: envelope.origin.as_ref(),
+            by: envelope.event.by(),
             encoded: Vec::new(),
         }
+    }
+
+    /// The event.
+    pub fn event(&self) -> &'a Event {
+        self.event
     }
 
     /// What this connection hears as one in the room (or addressed by itself).

@@ -30,24 +30,24 @@ const RETRY: Duration = Duration::from_secs(5);
 
 const WAITING: Sql = Sql::same(
     "SELECT 1 FROM message_index_progress
-     WHERE done < (SELECT max(rowid) FROM messages)",
+     WHERE done < (SELECT max(number) FROM messages)",
 );
 
 /// The room as `sqlite::room_word` has it.
 const ADD: Sql = Sql::same(
     "INSERT INTO message_index (rowid, room, content)
-     SELECT m.rowid,
+     SELECT m.number,
         replace(replace(replace(replace(m.conversation_id, '-', ''), '_', ''), '.', ''), ':', ''),
         m.content
      FROM message_index_progress p JOIN messages m
-        ON m.rowid > p.done AND m.rowid <= p.done + $1
-     ORDER BY m.rowid",
+        ON m.number > p.done AND m.number <= p.done + $1
+     ORDER BY m.number",
 );
 
 const ADDED: Sql = Sql::same(
     "UPDATE message_index_progress
-     SET done = min(done + $1, (SELECT max(rowid) FROM messages))
-     RETURNING done < (SELECT max(rowid) FROM messages)",
+     SET done = min(done + $1, (SELECT max(number) FROM messages))
+     RETURNING done < (SELECT max(number) FROM messages)",
 );
 
 /// The task. Dropping this ends it.

@@ -43,7 +43,8 @@ macro_rules! found {
               JOIN participants me ON me.conversation_id = m.conversation_id
                 AND me.user_id = $3 AND me.left_at IS NULL
               LEFT JOIN users u ON u.id = m.sender_id
-              WHERE m.deleted_at IS NULL ORDER BY ",
+              WHERE m.deleted_at IS NULL AND m.conversation_id = COALESCE($6, m.conversation_id)
+              ORDER BY ",
             $order,
             " DESC LIMIT $5"
         )
@@ -57,10 +58,10 @@ const FIND: Sql = Sql {
         "(
             SELECT rowid AS place FROM message_index
             WHERE message_index MATCH $2 || ' AND ' || $1
-                AND rowid <= COALESCE((SELECT rowid FROM messages WHERE id = $4), 9e18)
+                AND rowid <= COALESCE((SELECT number FROM messages WHERE id = $4), 9e18)
             ORDER BY rowid DESC
-        ) f CROSS JOIN messages m ON m.rowid = f.place",
-        "m.rowid"
+        ) f CROSS JOIN messages m ON m.number = f.place",
+        "m.number"
     ),
     postgres: concat!(
         "WITH f AS MATERIALIZED (
@@ -103,6 +104,7 @@ pub(super) async fn find<E: Engine>(
         Arg::Text(user.as_str()),
         Arg::MaybeText(from.map(MessageId::as_str)),
         Arg::Int(limit.into()),
+        Arg::MaybeText(conversation.map(ConversationId::as_str)),
     ];
     let found = session.rows(FIND, &args).await?;
     found.iter().map(|row| rows::message(row, 0)).collect()

@@ -222,9 +222,10 @@ export class Person {
 
   /**
    * Connects one more device. `onConnect(socket)` runs in the client's own connect callback.
-   * `make` is the `io` of another version of the client.
+   * `make` is the `io` of another version of the client, `greeting` what a fresh connection hears
+   * in its dialect (none: null).
    */
-  async connect({ transports = ['websocket'], onConnect, make = io, ...options } = {}) {
+  async connect({ transports = ['websocket'], onConnect, make = io, greeting = 'connected', ...options } = {}) {
     const socket = make(GATEWAY, {
       transports,
       auth: { token: this.token },
@@ -242,7 +243,7 @@ export class Person {
       socket.once('connect_error', (e) => (clearTimeout(late), reject(e)));
     });
     // With the greeting the connection is live: what happens to others from now on is heard.
-    await waitFor(() => client.heard('connected').length > 0, `the greeting of ${this.id}`);
+    if (greeting) await waitFor(() => client.heard(greeting).length > 0, `the greeting of ${this.id}`);
     return client;
   }
 

@@ -12,6 +12,11 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// Short enough not to slow the tests down, long enough for a reconnect in between.
 const GRACE: (&str, &str) = ("PORCHLIGHT_CHAT_PRESENCE_GRACE_MS", "1500");
 
+/// The dialect of the gateway's path.
+const fn speaking(dialect: &'static str) -> (&'static str, &'static str) {
+    ("PORCHLIGHT_SOCKET_DIALECT", dialect)
+}
+
 /// A load that the default limits would slow down.
 const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_EVENTS_PER_SECOND", "100000"),
@@ -23,6 +28,7 @@ const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_REQUESTS_PER_SECOND", "100000"),
     ("PORCHLIGHT_LIMITS_REQUESTS_BURST", "100000"),
     ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_ADDRESS", "10000"),
+    ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_USER", "10000"),
 ];
 
 /// Where a gateway keeps its messages.
@@ -98,7 +104,7 @@ impl Database {
 macro_rules! clients_on {
     ($module:ident, $database:expr) => {
         mod $module {
-            use super::{Database, GRACE};
+            use super::{Database, GRACE, NO_LIMITS, speaking};
 
             #[test]
             fn standard_over_websocket() {
@@ -113,6 +119,27 @@ macro_rules! clients_on {
             #[test]
             fn standard_with_upgrade() {
                 $database.node("standard.mjs", &["upgrade"], &[GRACE]);
+            }
+
+            #[test]
+            fn upgrades_in_a_lively_conversation() {
+                $database.node("upgrade.mjs", &[], NO_LIMITS);
+            }
+
+            #[test]
+            fn threads() {
+                $database.node("threads.mjs", &[], &[GRACE, speaking("threads")]);
+            }
+
+            #[test]
+            fn direct() {
+                let settings = [NO_LIMITS, &[GRACE, speaking("direct")]].concat();
+                $database.node("direct.mjs", &[], &settings);
+            }
+
+            #[test]
+            fn several_dialects_in_one_conversation() {
+                $database.node("mixed.mjs", &[], NO_LIMITS);
             }
 
             #[test]
@@ -131,6 +158,11 @@ macro_rules! clients_on {
             }
         }
     };
+}
+
+#[test]
+fn long_messages_are_compressed() {
+    Database::Sqlite.node("compression.mjs", &[], &[]);
 }
 
 clients_on!(sqlite, Database::Sqlite);

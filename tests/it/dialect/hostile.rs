@@ -3,16 +3,16 @@
 use std::sync::{Arc, LazyLock};
 
 use porchlight::{
-    chat::{Command, Hearer, ReceiptTarget, is_valid_id},
+    chat::{Command, Hearer, ReceiptTarget, Recipient, is_valid_id},
     dialect::Dialect,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{created, custom, message, standard};
+use super::{built_in, created, custom, message, standard};
 
 /// Names of events and members that make it past the first check, and some that do not.
-const EVENTS: [&str; 14] = [
+const EVENTS: &[&str] = &[
     "message:send",
     "message:read",
     "message:delivered",
@@ -26,9 +26,15 @@ const EVENTS: [&str; 14] = [
     "send_message",
     "sendMessage",
     "mark_message_read",
+    "join_message_thread",
+    "typing_start",
+    "update_status",
+    "newUser",
+    "heartbeat",
+    "logout",
     "nothing",
 ];
-const MEMBERS: [&str; 18] = [
+const MEMBERS: &[&str] = &[
     "conversationId",
     "content",
     "type",
@@ -45,6 +51,11 @@ const MEMBERS: [&str; 18] = [
     "text",
     "chatId",
     "message",
+    "threadId",
+    "threadMessageId",
+    "messageType",
+    "receiverId",
+    "status",
     "__proto__",
     "constructor",
 ];
@@ -85,9 +96,11 @@ fn packet() -> impl Strategy<Value = String> {
     })
 }
 
-static DIALECTS: LazyLock<[Arc<Dialect>; 3]> = LazyLock::new(|| {
+static DIALECTS: LazyLock<[Arc<Dialect>; 5]> = LazyLock::new(|| {
     [
         standard(),
+        built_in("threads"),
+        built_in("direct"),
         custom("threads", include_str!("fixtures/threads.toml")),
         custom("direct", include_str!("fixtures/direct.toml")),
     ]
@@ -120,14 +133,29 @@ fn check(dialect: &Dialect, packet: &str) {
                 let parsed: Value = serde_json::from_str(metadata.get()).unwrap();
                 assert!(parsed.is_object());
             }
-            Some(send.conversation.clone())
+            assert!(send.attachments.iter().all(|id| is_valid_id(id.as_str())));
+            match &send.to {
+                Recipient::Conversation(conversation) => Some(conversation.clone()),
+                Recipient::User { user, conversation } => {
+                    assert!(is_valid_id(user.as_str()));
+                    conversation.clone()
+                }
+            }
         }
         Command::Read(target) | Command::Delivered(target) => receipt(target),
         Command::Sync { conversations } => {
             assert!(conversations.keys().all(|c| is_valid_id(c.as_str())));
             None
         }
-        Command::SetStatus(_) | Command::Authenticate { .. } => None,
+        Command::Search(search) => search.conversation.clone(),
+        Command::Introduce { user } => {
+            assert!(user.as_ref().is_none_or(|u| is_valid_id(u.as_str())));
+            None
+        }
+        Command::SetStatus(_)
+        | Command::Authenticate { .. }
+        | Command::Withdraw
+        | Command::Heartbeat => None,
     };
     if let Some(conversation) = conversation {
         assert!(is_valid_id(conversation.as_str()));
@@ -194,7 +222,11 @@ proptest! {
             panic!("{packet}");
         };
         let Command::Send(send) = inbound.command else { panic!("not a send") };
-        prop_assert_eq!(send.conversation.as_str(), id);
+        let to = match send.to {
+            Recipient::Conversation(conversation) => Some(conversation),
+            Recipient::User { .. } => None,
+        };
+        prop_assert_eq!(to.as_ref().map(|to| to.as_str()), Some(id.as_str()));
         prop_assert_eq!(&*send.content, content);
         prop_assert_eq!(send.kind.as_deref(), kind.as_deref());
         prop_assert_eq!(send.client_id.as_deref(), key.as_deref());

@@ -52,7 +52,7 @@ fn decode_by_hand(packet: &str) -> Option<(Command, Option<UserId>)> {
         return None;
     }
     let command = Command::Send(SendMessage {
-        conversation: ConversationId::new(send.conversation_id).ok()?,
+        to: ConversationId::new(send.conversation_id).ok()?.into(),
         content: send.content.into(),
         kind: send.kind.map(Into::into),
         client_id: send.client_id.map(Into::into),

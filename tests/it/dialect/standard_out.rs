@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use porchlight::{
     chat::{
-        ChatError, ConversationId, Event, Hearer, Message, Millis, PresenceChange, PresenceInfo,
-        Reply, Sent, Status, Synced, UserId,
+        ChatError, ConversationId, Event, Hearer, Hit, Message, Millis, PresenceChange,
+        PresenceInfo, Reply, SearchPage, Sent, Span, Status, Synced, UserId,
     },
     dialect::Hello,
 };
@@ -123,6 +123,18 @@ fn acks_and_errors() {
     let sync = rule(r#"["conversation:sync",{"conversations":{}}]"#);
     let authenticate = rule(r#"["authenticate",{"token":"t"}]"#);
     let read = rule(r#"["message:read","m"]"#);
+    let search = rule(r#"["message:search","four"]"#);
+    let found = |next: Option<&str>| {
+        Reply::Found(SearchPage {
+            viewer: UserId::new("ann").unwrap(),
+            hits: vec![Hit {
+                message: Arc::new(message(4, "one \"two\" four")),
+                excerpt: "\"two\" four".into(),
+                spans: vec![Span { start: 6, end: 10 }],
+            }],
+            next: next.map(str::to_owned),
+        })
+    };
     let sent = |client_id: Option<&str>| {
         Reply::Sent(Sent {
             message: Arc::new(Message {
@@ -158,6 +170,8 @@ fn acks_and_errors() {
         ),
         dialect.ack(authenticate, &Reply::Authenticated { expires_at: None }),
         dialect.ack(read, &Reply::Done),
+        dialect.ack(search, &found(Some("m-1~20"))),
+        dialect.ack(search, &found(None)),
     ];
     let mut internal = ChatError::internal(std::io::Error::other("secret"));
     internal.id = Some("log-1".into());

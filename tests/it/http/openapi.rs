@@ -18,6 +18,7 @@ GET /api/conversations
 GET /api/conversations/{id}
 GET /api/conversations/{id}/messages
 GET /api/presence
+GET /api/search
 GET /api/service/stats
 GET /api/service/users/online
 GET /api/service/users/{id}

@@ -97,6 +97,7 @@ pub fn message(room: &ConversationId, sender: &str, content: &str) -> NewMessage
         content: content.into(),
         attachments: Arc::from([]),
         metadata: None,
+        with: None,
         created_at: NOW,
     }
 }
