@@ -1,7 +1,7 @@
 //! The Socket.IO edge: from a TCP connection to a command, and from an event to a TCP connection.
 //!
 //! In: [`accept`] (our own accept loop over [`mod@line`], the byte stream with a kill switch),
-//! [`front`] (is it Engine.IO or REST?), [`server`] (who is it, may they?), [`inbound`] (one
+//! [`front`] (is it Engine.IO or REST?), [`server`] with [`seat`] (who is it, may they?), [`inbound`] (one
 //! bounded queue per connection), [`commands`] (decode, run, answer).
 //! Out: [`deliver`] over [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which
 //! words?), [`session`] (to this connection), [`peer`] (which way?), [`mod@line`] and [`outlet`]
@@ -27,6 +27,7 @@ pub mod outlet;
 pub mod peer;
 pub mod room;
 pub mod roster;
+pub mod seat;
 pub mod server;
 pub mod session;
 pub mod words;
