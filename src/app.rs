@@ -319,6 +319,8 @@ pub async fn start(
         origins: Origins::new(&config.server.cors_origins),
         trust_forwarded_for: config.server.trust_forwarded_for,
         write_timeout: config.transport.write_timeout,
+        compress_from: Some(config.transport.compress_from_bytes).filter(|n| *n > 0),
+        max_message_bytes: config.limits.max_message_bytes,
     });
     let ops = http::ops(OpsState {
         store: store.clone(),

@@ -199,6 +199,8 @@ pub struct Transport {
     pub write_timeout: Duration,
     /// Packets waiting for one connection at most.
     pub send_queue: usize,
+    /// Packets from this size on are compressed, in bytes; 0: none.
+    pub compress_from_bytes: usize,
     /// Events of one connection waiting to be handled at most.
     pub receive_queue: usize,
 }

@@ -166,6 +166,7 @@ async fn join(
         .await
     {
         Ok(joined) => {
+            edge.hub.admit(&conversation, session);
             let entered = vec![(conversation, joined.last_seq)];
             Ok(Done {
                 reply: Reply::Joined(Box::new(joined)),
@@ -207,6 +208,9 @@ async fn sync(
         Ok(synced) => {
             for id in &synced.gone {
                 edge.hub.leave(id, session);
+            }
+            for joined in &synced.conversations {
+                edge.hub.admit(&joined.conversation.id, session);
             }
             let entered = synced
                 .conversations

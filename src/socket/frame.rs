@@ -6,8 +6,10 @@ use std::sync::OnceLock;
 use bytes::{BufMut, Bytes, BytesMut};
 use socketioxide_core::Str;
 
+use super::deflate;
+
 /// Final fragment of a text message (RFC 6455, section 5.2).
-const TEXT: u8 = 0x81;
+pub const TEXT: u8 = 0x81;
 /// Engine.IO message, Socket.IO event: <https://socket.io/docs/v4/socket-io-protocol/>.
 const EVENT: &str = "42";
 /// Engine.IO message, Socket.IO ack.
@@ -19,25 +21,28 @@ pub struct Packet {
     ack: Option<i64>,
     /// `["name", ...]`, or an ack's arguments.
     data: Str,
-    frame: OnceLock<Bytes>,
+    plain: OnceLock<Bytes>,
+    /// `None` inside where compressing does not pay.
+    compressed: OnceLock<Option<Bytes>>,
 }
 
 impl Packet {
     /// An event: `data` is the JSON array text `["name", ...]`.
     pub fn event(data: impl Into<Str>) -> Self {
-        Self {
-            ack: None,
-            data: data.into(),
-            frame: OnceLock::new(),
-        }
+        Self::new(None, data.into())
     }
 
     /// An ack: `args` is the JSON array text of its arguments.
     pub fn ack(id: i64, args: impl Into<Str>) -> Self {
+        Self::new(Some(id), args.into())
+    }
+
+    fn new(ack: Option<i64>, data: Str) -> Self {
         Self {
-            ack: Some(id),
-            data: args.into(),
-            frame: OnceLock::new(),
+            ack,
+            data,
+            plain: OnceLock::new(),
+            compressed: OnceLock::new(),
         }
     }
 
@@ -51,12 +56,23 @@ impl Packet {
         &self.data
     }
 
-    /// The WebSocket frame.
-    pub fn frame(&self) -> &Bytes {
-        self.frame.get_or_init(|| match self.ack {
-            None => text_frame(&[EVENT, &self.data]),
-            Some(id) => text_frame(&[ACK, &id.to_string(), &self.data]),
-        })
+    /// The WebSocket frame, compressed if the text has that many bytes at least.
+    pub fn frame(&self, compress_from: usize) -> &Bytes {
+        let compressed = (self.data.len() >= compress_from).then(|| {
+            self.compressed
+                .get_or_init(|| self.with_text(deflate::text_frame))
+        });
+        match compressed {
+            Some(Some(frame)) => frame,
+            _ => self.plain.get_or_init(|| self.with_text(text_frame)),
+        }
+    }
+
+    fn with_text<T>(&self, of: impl FnOnce(&[&str]) -> T) -> T {
+        match self.ack {
+            None => of(&[EVENT, &self.data]),
+            Some(id) => of(&[ACK, &id.to_string(), &self.data]),
+        }
     }
 }
 
@@ -64,7 +80,16 @@ impl Packet {
 fn text_frame(parts: &[&str]) -> Bytes {
     let len: usize = parts.iter().map(|p| p.len()).sum();
     let mut frame = BytesMut::with_capacity(len + 10);
-    frame.put_u8(TEXT);
+    put_head(&mut frame, TEXT, len);
+    for part in parts {
+        frame.put_slice(part.as_bytes());
+    }
+    frame.freeze()
+}
+
+/// The head of an unmasked frame (RFC 6455, section 5.2).
+pub fn put_head(frame: &mut impl BufMut, flags: u8, len: usize) {
+    frame.put_u8(flags);
     match (u8::try_from(len), u16::try_from(len)) {
         (Ok(short @ ..126), _) => frame.put_u8(short),
         (_, Ok(medium)) => {
@@ -76,10 +101,6 @@ fn text_frame(parts: &[&str]) -> Bytes {
             frame.put_u64(len as u64);
         }
     }
-    for part in parts {
-        frame.put_slice(part.as_bytes());
-    }
-    frame.freeze()
 }
 
 /// The payloads of the whole, unmasked frames in `bytes`, each with its first byte (flags and
@@ -125,12 +146,22 @@ mod tests {
     fn frames_are_those_of_the_protocol() {
         for len in [0, 1, 122, 123, 124, 65_532, 65_533, 65_534, 200_000] {
             let data = format!("[{}]", "x".repeat(len));
-            let frame = read(Packet::event(data.clone()).frame());
+            let frame = read(Packet::event(data.clone()).frame(usize::MAX));
             assert!(frame.header().is_final && frame.header().mask.is_none());
             assert_eq!(frame.to_text().unwrap(), format!("42{data}"));
-            let frame = read(Packet::ack(17, data.clone()).frame());
+            let frame = read(Packet::ack(17, data.clone()).frame(usize::MAX));
             assert_eq!(frame.to_text().unwrap(), format!("4317{data}"));
         }
+    }
+
+    #[test]
+    fn only_long_texts_are_compressed_and_only_where_it_pays() {
+        let long = Packet::event(format!("[\"{}\"]", "so long ".repeat(1000)));
+        assert!(long.frame(1024).len() < 200);
+        assert!(long.frame(usize::MAX).len() > 8000);
+        let short = Packet::event("[\"short\"]");
+        assert_eq!(short.frame(1024), short.frame(usize::MAX));
+        assert_eq!(short.frame(0), short.frame(usize::MAX), "would only grow");
     }
 
     #[test]
@@ -138,13 +169,16 @@ mod tests {
         let long = "y".repeat(70_000);
         let middle = "x".repeat(300);
         let packets = ["[]".to_owned(), middle, long, "[1]".to_owned()].map(Packet::event);
-        let bytes: Vec<u8> = packets.iter().flat_map(|p| p.frame().to_vec()).collect();
+        let bytes: Vec<u8> = packets
+            .iter()
+            .flat_map(|p| p.frame(usize::MAX).to_vec())
+            .collect();
         let found: Vec<_> = frames(&bytes).collect();
         assert_eq!(found.len(), 4);
         for (packet, (flags, payload, whole)) in packets.iter().zip(found) {
             assert_eq!(flags, TEXT);
             assert_eq!(payload, [b"42", packet.data().as_bytes()].concat());
-            assert_eq!(whole, packet.frame().len());
+            assert_eq!(whole, packet.frame(usize::MAX).len());
         }
         assert_eq!(frames(&bytes[..bytes.len() - 1]).count(), 3, "cut short");
     }

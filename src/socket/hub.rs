@@ -161,6 +161,14 @@ impl Hub {
         Ok(true)
     }
 
+    /// The connection was found to take part. It hears typing and receipts before the answer to its
+    /// join is out: once the answer is there, nothing that others do may be missed.
+    pub fn admit(&self, conversation: &ConversationId, session: &Session) {
+        if let Some(room) = self.room(conversation) {
+            room.lock().admit(&session.device);
+        }
+    }
+
     /// The connection has its page up to `last_seq`; live events carry on from there.
     pub fn activate(
         self: &Arc<Self>,

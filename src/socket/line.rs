@@ -1,5 +1,6 @@
-//! The byte stream under a connection, with the handles that Socket.IO's own layers lack: a kill
-//! switch that works on a stalled writer, a write timeout, and a pause for reading.
+//! The TCP connection under a session, with the handles that Socket.IO's own layers lack: a kill
+//! switch that works on a stalled writer, a write timeout, a pause for reading, and a way to write
+//! a frame from anywhere.
 //!
 //! Without them a reader that stops reading stays in its rooms until the kernel gives up after a
 //! quarter of an hour: the writer sits in a flush that nothing cancels.
@@ -9,18 +10,17 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::ReadBuf,
     net::TcpStream,
     time::{Instant, Sleep},
 };
@@ -73,23 +73,25 @@ impl Cut {
 /// judge it.
 #[derive(Debug)]
 pub struct Line {
-    stream: TcpStream,
+    pub(super) stream: TcpStream,
     /// How long the reader at the other end may take nothing.
-    write_timeout: Duration,
+    pub(super) write_timeout: Duration,
     cut: AtomicU8,
-    paused: AtomicBool,
-    congested: AtomicBool,
+    pub(super) paused: AtomicBool,
+    pub(super) congested: AtomicBool,
     /// Whoever reads.
-    reader: AtomicWaker,
+    pub(super) reader: AtomicWaker,
     /// Whoever writes what the kernel had no room for.
-    writer: AtomicWaker,
+    pub(super) writer: AtomicWaker,
     /// Whoever waits until it is written.
-    flusher: AtomicWaker,
-    outlet: Mutex<Outlet>,
+    pub(super) flusher: AtomicWaker,
+    pub(super) outlet: Mutex<Outlet>,
+    /// The length from which the other end gets texts compressed.
+    pub(super) compress_from: AtomicUsize,
 }
 
 impl Line {
-    fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
         Self {
             stream,
             write_timeout,
@@ -100,6 +102,7 @@ impl Line {
             writer: AtomicWaker::new(),
             flusher: AtomicWaker::new(),
             outlet: Mutex::default(),
+            compress_from: AtomicUsize::new(usize::MAX),
         }
     }
 
@@ -141,6 +144,11 @@ impl Line {
         self.outlet.lock().hold();
     }
 
+    /// The length from which the other end gets texts compressed, in bytes.
+    pub fn compress_from(&self) -> usize {
+        self.compress_from.load(Ordering::Relaxed)
+    }
+
     /// Whether socketioxide sends the session's packets here.
     pub fn carries(&self) -> bool {
         self.outlet.lock().carries()
@@ -158,7 +166,7 @@ impl Line {
     }
 
     /// Takes whole frames from socketioxide.
-    fn pass(self: &Arc<Self>, bytes: &[u8]) {
+    pub(super) fn pass(self: &Arc<Self>, bytes: &[u8]) {
         let mut outlet = self.outlet.lock();
         outlet.pass(&self.stream, bytes);
         self.mind(&outlet);
@@ -171,7 +179,21 @@ impl Line {
         }
     }
 
-    fn check(&self) -> io::Result<()> {
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read_buf(buf) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome.map(drop)),
+            }
+        }
+    }
+
+    pub(super) fn check(&self) -> io::Result<()> {
         match self.cut.load(Ordering::Acquire) {
             0 => Ok(()),
             _ => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -179,7 +201,7 @@ impl Line {
     }
 
     /// Cuts because the reader took nothing for too long.
-    fn time_out(&self) {
+    pub(super) fn time_out(&self) {
         if self.why_cut().is_none() {
             metrics::counter!(telemetry::WRITE_TIMEOUTS_TOTAL).increment(1);
         }
@@ -233,329 +255,5 @@ impl Future for Catching {
                 return Poll::Ready(());
             }
         }
-    }
-}
-
-/// The byte stream on a [`Line`], as HTTP and then socketioxide see it.
-pub struct Wire {
-    line: Arc<Line>,
-    /// Whether it is a WebSocket now, whose frames share the line with ours.
-    framed: bool,
-    /// How many frames a flush under way waits for.
-    flushing: Option<u64>,
-    /// Read already, but not by whom it was meant for.
-    unread: Bytes,
-    /// Exists only while a write is stalled: an idle connection pays nothing for it.
-    stalled: Option<Pin<Box<Sleep>>>,
-    /// Dropped with the stream.
-    end: Option<Box<dyn Send>>,
-}
-
-impl Wire {
-    /// Puts a stream on a line of its own.
-    pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
-        Self {
-            line: Arc::new(Line::new(stream, write_timeout)),
-            framed: false,
-            flushing: None,
-            unread: Bytes::new(),
-            stalled: None,
-            end: None,
-        }
-    }
-
-    /// The handle.
-    pub fn line(&self) -> &Arc<Line> {
-        &self.line
-    }
-
-    /// From now on only whole WebSocket frames are written.
-    pub fn begin_frames(&mut self) {
-        self.framed = true;
-    }
-
-    /// Keeps something for as long as the stream lives: its drop tells that the stream is gone.
-    pub fn hold(&mut self, end: impl Send + 'static) {
-        self.end = Some(Box::new(end));
-    }
-
-    /// Gives back bytes that were read too early.
-    pub fn unread(&mut self, bytes: &[u8]) {
-        // A copy: even an empty slice of hyper's read buffer would keep all of its 8 KiB.
-        self.unread = Bytes::copy_from_slice(bytes);
-    }
-
-    /// Tries to write until it works, the stream breaks or the reader has taken nothing for too
-    /// long.
-    fn poll_plain(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        let Self { line, stalled, .. } = self;
-        line.writer.register(cx.waker());
-        loop {
-            line.check()?;
-            if line.stream.poll_write_ready(cx)?.is_pending() {
-                let stalled = stalled.get_or_insert_with(|| {
-                    line.congested.store(true, Ordering::Relaxed);
-                    Box::pin(tokio::time::sleep_until(
-                        Instant::now() + line.write_timeout,
-                    ))
-                });
-                ready!(stalled.as_mut().poll(cx));
-                line.time_out();
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            match write(&line.stream) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => {
-                    if stalled.take().is_some() {
-                        line.congested.store(false, Ordering::Relaxed);
-                    }
-                    return Poll::Ready(outcome);
-                }
-            }
-        }
-    }
-
-    fn poll_frames(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.line.check()?;
-        self.line.pass(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        // Others hold the line too, and the other end must hear of this now.
-        let _ = SockRef::from(&self.line.stream).shutdown(std::net::Shutdown::Both);
-        self.line.outlet.lock().give_up();
-        self.line.writer.wake();
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.line.reader.register(cx.waker());
-        self.line.check()?;
-        if self.line.paused.load(Ordering::Acquire) {
-            return Poll::Pending;
-        }
-        if self.unread.has_remaining() {
-            let n = self.unread.remaining().min(buf.remaining());
-            buf.put_slice(&self.unread.split_to(n));
-            return Poll::Ready(Ok(()));
-        }
-        loop {
-            ready!(self.line.stream.poll_read_ready(cx))?;
-            match self.line.stream.try_read_buf(buf) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return Poll::Ready(outcome.map(drop)),
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let wire = self.get_mut();
-        if wire.framed {
-            return wire.poll_frames(buf);
-        }
-        wire.poll_plain(cx, |stream| stream.try_write(buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let wire = self.get_mut();
-        if wire.framed {
-            let all: Vec<u8> = bufs.iter().flat_map(|b| b.iter().copied()).collect();
-            return wire.poll_frames(&all);
-        }
-        wire.poll_plain(cx, |stream| stream.try_write_vectored(bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        !self.framed
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let wire = self.get_mut();
-        wire.line.flusher.register(cx.waker());
-        wire.line.check()?;
-        let outlet = wire.line.outlet.lock();
-        let all = *wire.flushing.get_or_insert(outlet.queued());
-        if !outlet.has_written(all) && !outlet.is_broken() {
-            return Poll::Pending;
-        }
-        wire.flushing = None;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.as_mut().poll_flush(cx))?;
-        Poll::Ready(SockRef::from(&self.line.stream).shutdown(std::net::Shutdown::Write))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-    };
-
-    use super::*;
-    use crate::socket::{frame::Packet, outlet::MARKER};
-
-    /// More than the kernel takes for a reader that reads nothing.
-    const MUCH: usize = 16 << 20;
-
-    async fn pair() -> (Wire, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let there = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
-        let (here, _) = listener.accept().await.unwrap();
-        (Wire::new(here, Duration::from_secs(10)), there)
-    }
-
-    /// A WebSocket on which our frames are let through.
-    async fn open_pair() -> (Wire, TcpStream) {
-        let (mut wire, there) = pair().await;
-        wire.begin_frames();
-        wire.line().hold();
-        wire.write_all(Packet::event(MARKER).frame()).await.unwrap();
-        (wire, there)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_reader_that_takes_nothing_is_cut_after_the_write_timeout() {
-        let (mut wire, _there) = pair().await;
-        let line = wire.line().clone();
-        let before = Instant::now();
-        let error = wire.write_all(&vec![0; MUCH]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(before.elapsed().as_secs(), 10);
-        assert_eq!(line.why_cut(), Some(Cut::WriteTimeout));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn so_is_one_that_takes_no_frames() {
-        let (mut wire, _there) = open_pair().await;
-        let line = wire.line().clone();
-        let frame = Bytes::from(vec![0; MUCH]);
-        line.send(&frame, 2).unwrap();
-        line.send(&frame, 2).unwrap();
-        assert_eq!(line.send(&frame, 2), Err(SendFailed::Full));
-        assert!(line.is_congested());
-        let before = Instant::now();
-        wire.flush().await.unwrap_err();
-        assert_eq!(before.elapsed().as_secs(), 10);
-        assert_eq!(line.why_cut(), Some(Cut::WriteTimeout));
-        assert_eq!(line.send(&frame, 2), Err(SendFailed::Closed));
-        assert!(!line.outlet.lock().is_behind(), "what waited is freed");
-    }
-
-    #[tokio::test]
-    async fn frames_wait_for_a_slow_reader_and_a_flush_waits_for_them() {
-        let (mut wire, mut there) = open_pair().await;
-        let line = wire.line().clone();
-        let frames: Vec<_> = (0..8u8).map(|n| Bytes::from(vec![n; MUCH / 4])).collect();
-        for frame in &frames {
-            line.send(frame, 8).unwrap();
-        }
-        assert!(line.is_congested());
-        let reader = tokio::spawn(async move {
-            let mut all = vec![0; 2 * MUCH];
-            there.read_exact(&mut all).await.unwrap();
-            all
-        });
-        wire.flush().await.unwrap();
-        let all = reader.await.unwrap();
-        assert!(all.chunks(MUCH / 4).zip(&frames).all(|(got, f)| got == f));
-        while line.is_congested() {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_reader_that_takes_a_little_now_and_then_is_kept() {
-        let (mut wire, mut there) = pair().await;
-        let slow = tokio::spawn(async move {
-            let mut buf = vec![0; MUCH / 8];
-            for _ in 0..8 {
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                there.read_exact(&mut buf).await.unwrap();
-            }
-        });
-        wire.write_all(&vec![0; MUCH]).await.unwrap();
-        assert!(!wire.line().is_congested());
-        slow.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn cutting_ends_a_stalled_write_and_a_waiting_read() {
-        let (mut wire, _there) = pair().await;
-        let line = wire.line().clone();
-        let writer = tokio::spawn(async move { wire.write_all(&vec![0; MUCH]).await });
-        while !line.is_congested() {
-            tokio::task::yield_now().await;
-        }
-        line.cut(Cut::Revoked);
-        assert!(writer.await.unwrap().is_err());
-
-        let (mut wire, _there) = pair().await;
-        let line = wire.line().clone();
-        let reader = tokio::spawn(async move { wire.read_u8().await });
-        tokio::task::yield_now().await;
-        line.cut(Cut::Revoked);
-        assert!(reader.await.unwrap().is_err());
-        assert_eq!(line.why_cut(), Some(Cut::Revoked));
-    }
-
-    #[tokio::test]
-    async fn the_other_end_hears_at_once_that_the_wire_is_gone() {
-        let (wire, mut there) = open_pair().await;
-        let line = wire.line().clone();
-        drop(wire);
-        assert_eq!(there.read(&mut [0; 1]).await.unwrap(), 0);
-        let frame = Bytes::from_static(b"x");
-        assert_eq!(line.send(&frame, 9), Err(SendFailed::Closed));
-    }
-
-    #[tokio::test]
-    async fn a_paused_line_reads_nothing_until_it_is_resumed() {
-        let (mut wire, mut there) = pair().await;
-        let line = wire.line().clone();
-        line.pause();
-        there.write_all(b"x").await.unwrap();
-        let mut reader = tokio::spawn(async move { wire.read_u8().await });
-        let early = tokio::time::timeout(Duration::from_millis(20), &mut reader).await;
-        assert!(early.is_err(), "read while paused");
-        line.resume();
-        assert_eq!(reader.await.unwrap().unwrap(), b'x');
-    }
-
-    #[tokio::test]
-    async fn bytes_given_back_are_read_first() {
-        let (mut wire, mut there) = pair().await;
-        wire.unread(b"ab");
-        there.write_all(b"c").await.unwrap();
-        let mut all = [0; 3];
-        wire.read_exact(&mut all).await.unwrap();
-        assert_eq!(&all, b"abc");
     }
 }

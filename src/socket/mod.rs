@@ -1,12 +1,13 @@
 //! The Socket.IO edge: from a TCP connection to a command, and from an event to a TCP connection.
 //!
-//! In: [`accept`] (our own accept loop over [`mod@line`], the byte stream with a kill switch),
-//! [`front`] (is it Engine.IO or REST?), [`server`] with [`seat`] (who is it, may they?), [`inbound`] (one
-//! bounded queue per connection), [`commands`] (decode, run, answer).
+//! In: [`accept`] (our own accept loop over [`mod@line`], the TCP connection with a kill switch, and
+//! [`wire`], what is read from it, inflated by [`inflate`]), [`front`] (is it Engine.IO or REST?),
+//! [`server`] and [`seat`] (who is it, may they?), [`inbound`] (one bounded queue per connection),
+//! [`commands`] (decode, run, answer).
 //! Out: [`deliver`] over [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which
-//! words?), [`session`] (to this connection), [`peer`] (which way?), [`mod@line`] and [`outlet`]
-//! (straight to the WebSocket, as one [`frame`] for all) or [`adapter`] (the door into socketioxide,
-//! for polling).
+//! words?), [`session`] (to this connection), [`peer`] (which way?), then [`outlet`] (straight to the
+//! WebSocket, as one [`frame`] for all, compressed by [`deflate`]) or [`adapter`] (the door into
+//! socketioxide, for those that poll).
 //! Beside them: [`follow`] (connections that join nothing and hear everything), [`handed`] (what
 //! counts as delivered to them), [`roster`] (who is online, to those told of all), [`expiry`] (ends
 //! connections whose token ran out).
@@ -14,6 +15,7 @@
 pub mod accept;
 pub mod adapter;
 pub mod commands;
+pub mod deflate;
 pub mod deliver;
 pub mod expiry;
 pub mod follow;
@@ -22,6 +24,7 @@ pub mod front;
 pub mod handed;
 pub mod hub;
 pub mod inbound;
+pub mod inflate;
 pub mod line;
 pub mod outlet;
 pub mod peer;
@@ -30,4 +33,5 @@ pub mod roster;
 pub mod seat;
 pub mod server;
 pub mod session;
+pub mod wire;
 pub mod words;

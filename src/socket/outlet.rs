@@ -263,11 +263,11 @@ mod tests {
     }
 
     fn frame(text: &str) -> Bytes {
-        Packet::event(format!("[{text}]")).frame().clone()
+        Packet::event(format!("[{text}]")).frame(usize::MAX).clone()
     }
 
     fn marker() -> Bytes {
-        Packet::event(MARKER).frame().clone()
+        Packet::event(MARKER).frame(usize::MAX).clone()
     }
 
     fn engine(payload: &str) -> Vec<u8> {
@@ -316,7 +316,7 @@ mod tests {
                 }
                 let text = format!("[{}]", "x".repeat(n));
                 outlet
-                    .send(&kernel, Packet::event(text.clone()).frame(), 99)
+                    .send(&kernel, Packet::event(text.clone()).frame(usize::MAX), 99)
                     .unwrap();
                 wanted.push(format!("42{text}"));
                 kernel.room.set(room);

@@ -145,7 +145,7 @@ impl Peer {
             lines.active = Some(line);
         }
         match &lines.active {
-            Some(line) => line.send(packet.frame(), self.send_queue),
+            Some(line) => line.send(packet.frame(line.compress_from()), self.send_queue),
             None => engine(packet),
         }
     }

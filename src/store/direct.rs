@@ -34,11 +34,10 @@ pub(super) async fn open_direct<E: Engine>(
         return Err(SAME_USER);
     }
     let key = direct_key(a, b);
-    let mut session = core.reader().await?;
-    if let Some(found) = find_direct(&mut session, &key).await? {
+    let known = || async { find_direct(&mut core.reader().await?, &key).await };
+    if let Some(found) = core.again_if_lost(known).await? {
         return Ok((found, false));
     }
-    drop(session);
 
     let id = id.cloned().unwrap_or_else(ConversationId::generate);
     let mut session = core.begin().await?;

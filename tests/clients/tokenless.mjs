@@ -14,9 +14,10 @@ function open(user, transports) {
   return new Client(socket, user);
 }
 
+let count = 0;
 const say = (from, to, text) => ({
   receiverId: to,
-  data: { text, senderId: from, chatId: fresh('chat'), timestamp: new Date().toISOString() },
+  data: { text, senderId: from, chatId: fresh(`chat${(count += 1)}`), timestamp: new Date().toISOString() },
 });
 
 for (const transports of [['websocket'], ['polling', 'websocket'], ['polling']]) {

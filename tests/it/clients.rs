@@ -28,6 +28,7 @@ const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_REQUESTS_PER_SECOND", "100000"),
     ("PORCHLIGHT_LIMITS_REQUESTS_BURST", "100000"),
     ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_ADDRESS", "10000"),
+    ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_USER", "10000"),
 ];
 
 /// Where a gateway keeps its messages.
@@ -121,6 +122,11 @@ macro_rules! clients_on {
             }
 
             #[test]
+            fn upgrades_in_a_lively_conversation() {
+                $database.node("upgrade.mjs", &[], NO_LIMITS);
+            }
+
+            #[test]
             fn threads() {
                 $database.node("threads.mjs", &[], &[GRACE, speaking("threads")]);
             }
@@ -158,6 +164,11 @@ macro_rules! clients_on {
             }
         }
     };
+}
+
+#[test]
+fn long_messages_are_compressed() {
+    Database::Sqlite.node("compression.mjs", &[], &[]);
 }
 
 clients_on!(sqlite, Database::Sqlite);

@@ -6,6 +6,7 @@ mod backend;
 mod cursors;
 mod direct;
 mod groups;
+mod memory;
 mod opening;
 mod outages;
 mod outbox;
@@ -51,8 +52,10 @@ suite! {
         keeps_every_text,
         survives_without_closing,
         commits_what_is_queued_when_closing,
-        refuses_everything_after_closing,
-        names_who_takes_part_at_each_commit;
+        refuses_everything_after_closing;
+    memory:
+        names_who_takes_part_at_each_commit,
+        believes_the_database_over_its_memory;
     cursors:
         move_forward_only_and_within_the_conversation,
         reading_is_receiving,
