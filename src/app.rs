@@ -291,6 +291,7 @@ pub async fn start(
         dialects: dialects.clone(),
         expiry: Expiry::new(clock.clone()),
         tasks: tasks.clone(),
+        trust_new_user: config.auth.trust_new_user,
         flood_close_after: config.limits.flood_close_after,
     });
     let mut paths = Vec::new();

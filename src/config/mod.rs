@@ -161,6 +161,10 @@ pub struct Auth {
     pub nextauth_secret: String,
     /// Keys of service callers.
     pub api_keys: Vec<String>,
+    /// Whether connections without a token may say themselves whose they are.
+    pub trust_new_user: bool,
+    /// Whether [`Auth::trust_new_user`] is wanted where others can connect, too.
+    pub insecure: bool,
     /// How long a minted socket token lives.
     #[serde(deserialize_with = "s", rename = "socket_token_ttl_s")]
     pub socket_token_ttl: Duration,

@@ -199,6 +199,11 @@ impl Dialect {
         self.follows
     }
 
+    /// Whether a client has words to say who it is.
+    pub fn introduces(&self) -> bool {
+        self.rules.iter().any(|r| r.command == command::INTRODUCE)
+    }
+
     fn words(&self, at: usize, item: Item<'_>, hearer: Hearer) -> Vec<String> {
         let own = matches!(hearer, Hearer::Origin | Hearer::OwnDevice);
         let scope = Scope {

@@ -19,6 +19,7 @@ use super::{
     commands,
     follow::{self, Follow},
     line::Cut,
+    seat::Seat,
     server::Edge,
     session::Session,
 };
@@ -186,14 +187,14 @@ impl Inbox {
 /// Takes every event of one connection. Registered in the connect middleware, where it exists
 /// before the client is told that it is connected.
 pub struct Receiver {
-    session: Arc<Session>,
+    seat: Arc<Seat>,
     edge: Arc<Edge>,
 }
 
 impl Receiver {
     /// The receiver of a connection.
-    pub fn new(session: Arc<Session>, edge: Arc<Edge>) -> Self {
-        Self { session, edge }
+    pub fn new(seat: Arc<Seat>, edge: Arc<Edge>) -> Self {
+        Self { seat, edge }
     }
 }
 
@@ -212,24 +213,26 @@ impl MessageHandler<EdgeAdapter, RawEvent> for Receiver {
             ack,
             at: Instant::now(),
         };
-        match self.session.inbox.push(raw) {
+        let Some(session) = self.seat.session(&self.edge, &raw) else {
+            return;
+        };
+        match session.inbox.push(raw) {
             Pushed::Queued { start, high } => {
                 if high {
-                    self.session.peer().pause();
+                    session.peer().pause();
                     // The worker may have caught up and resumed before the pause was there.
-                    if self.session.inbox.is_low() {
-                        self.session.peer().resume();
+                    if session.inbox.is_low() {
+                        session.peer().resume();
                     }
                 }
                 if start {
-                    start_worker(self.session.clone(), self.edge.clone());
+                    start_worker(session, self.edge.clone());
                 }
             }
             Pushed::Full(raw) => {
                 metrics::counter!(telemetry::RECEIVE_QUEUE_FULL_TOTAL).increment(1);
-                self.session
-                    .refuse(raw.ack, None, &ChatError::rate_limited(QUEUE_FULL_RETRY));
-                count_refusal(&self.session, &self.edge);
+                session.refuse(raw.ack, None, &ChatError::rate_limited(QUEUE_FULL_RETRY));
+                count_refusal(&session, &self.edge);
             }
         }
     }

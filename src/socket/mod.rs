@@ -2,8 +2,8 @@
 //!
 //! In: [`accept`] (our own accept loop over [`mod@line`], the TCP connection with a kill switch, and
 //! [`wire`], what is read from it, inflated by [`inflate`]), [`front`] (is it Engine.IO or REST?),
-//! [`server`] (who is it, may they?), [`inbound`] (one bounded queue per connection), [`commands`]
-//! (decode, run, answer).
+//! [`server`] and [`seat`] (who is it, may they?), [`inbound`] (one bounded queue per connection),
+//! [`commands`] (decode, run, answer).
 //! Out: [`deliver`] over [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which
 //! words?), [`session`] (to this connection), [`peer`] (which way?), then [`outlet`] (straight to the
 //! WebSocket, as one [`frame`] for all, compressed by [`deflate`]) or [`adapter`] (the door into
@@ -30,6 +30,7 @@ pub mod outlet;
 pub mod peer;
 pub mod room;
 pub mod roster;
+pub mod seat;
 pub mod server;
 pub mod session;
 pub mod wire;

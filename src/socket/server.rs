@@ -29,11 +29,12 @@ use super::{
     inbound::{RawEvent, Receiver, open_inbox},
     line::Cut,
     peer::{Peer, PeerGuard, Peers},
+    seat::{Nameless, Seat},
     session::{Session, SessionParts},
 };
 use crate::{
-    auth::{Authenticator, Identity},
-    chat::{Chat, ChatError, ChatResult},
+    auth::{AuthError, Authenticator},
+    chat::{Chat, ChatError, ChatResult, Profile},
     config,
     dialect::{Dialect, Dialects, Hello, Introduction},
     limits::Limits,
@@ -57,6 +58,8 @@ pub struct Edge {
     pub dialects: Arc<Dialects>,
     /// Tokens that run out.
     pub expiry: Expiry,
+    /// Whether connections without a token may say themselves whose they are.
+    pub trust_new_user: bool,
     /// Work that a stop waits for.
     pub tasks: TaskTracker,
     /// Refused events in a minute before a connection is closed.
@@ -211,12 +214,14 @@ async fn admit(
         return Err(Refusal(ChatError::forbidden("the server is stopping")));
     };
     peer.hold();
-    match session_for(edge, path, peer, socket.id, auth).await {
-        Ok(session) => {
-            socket.on_fallback::<_, RawEvent>(Receiver::new(session.clone(), edge.clone()));
+    match seat_for(edge, path, peer, socket.id, auth).await {
+        Ok(seat) => {
+            socket.on_fallback::<_, RawEvent>(Receiver::new(seat.clone(), edge.clone()));
             let edge = edge.clone();
             socket.on_disconnect(async move |reason: DisconnectReason| {
-                disconnected(&edge, &session, reason).await;
+                if let Some(session) = seat.leave() {
+                    disconnected(&edge, &session, reason).await;
+                }
             });
             Ok(())
         }
@@ -229,13 +234,13 @@ async fn admit(
     }
 }
 
-async fn session_for(
+async fn seat_for(
     edge: &Arc<Edge>,
     path: Arc<SocketPathState>,
     peer: Arc<Peer>,
     sid: Sid,
     auth: Value,
-) -> ChatResult<Arc<Session>> {
+) -> ChatResult<Arc<Seat>> {
     let wanted = auth
         .get("dialect")
         .and_then(Value::as_str)
@@ -267,11 +272,24 @@ async fn session_for(
     }
     let mut credentials = credentials.unwrap_or_default();
     credentials.handshake_token = told.token;
-    let Identity {
-        profile,
-        expires_at,
-        ..
-    } = edge.auth.identify(&credentials).await?;
+    let bucket = edge.limits.event_bucket();
+    let (profile, expires_at) = match (edge.auth.identify(&credentials).await, &told.claimed) {
+        (Ok(identity), _) => (identity.profile, identity.expires_at),
+        // Whoever has a token must have a good one.
+        (Err(AuthError::Missing), Some(user)) if edge.trust_new_user => {
+            (Profile::unknown(user.clone()), None)
+        }
+        (Err(AuthError::Missing), None) if edge.trust_new_user && dialect.introduces() => {
+            return Ok(Seat::nameless(Nameless {
+                sid,
+                dialect,
+                bucket,
+                path,
+                peer,
+            }));
+        }
+        (Err(e), _) => return Err(e.into()),
+    };
     if told.claimed.is_some_and(|claimed| claimed != profile.id) {
         return Err(ChatError::forbidden(
             "the handshake names another user than the token",
@@ -282,7 +300,6 @@ async fn session_for(
         .connection_of_user(&profile.id)
         .ok_or_else(|| ChatError::rate_limited(TOO_MANY_CONNECTIONS_RETRY))?;
     let profile = edge.chat.introduce(&profile).await?;
-    let bucket = edge.limits.event_bucket();
     let session = Session::new(SessionParts {
         sid,
         profile,
@@ -295,7 +312,7 @@ async fn session_for(
         slot,
     });
     session.peer().set_session(&session);
-    Ok(session)
+    Ok(Seat::of(session))
 }
 
 /// The client has been told that it is connected.
@@ -305,9 +322,14 @@ async fn connected(edge: &Arc<Edge>, socket: &SocketRef<EdgeAdapter>) {
         .extensions
         .get::<PeerGuard>()
         .map(PeerGuard::peer);
-    let Some(session) = peer.and_then(|p| p.session()) else {
-        return;
-    };
+    // One without a name begins when it gets it.
+    if let Some(session) = peer.and_then(|p| p.session()) {
+        begin(edge.clone(), session).await;
+    }
+}
+
+/// A connection of a known user begins: it is found by what is meant for it, and may say things.
+pub(super) async fn begin(edge: Arc<Edge>, session: Arc<Session>) {
     session.open();
     match edge.hub.register(&session).await {
         Ok(true) => {}
@@ -330,7 +352,7 @@ async fn connected(edge: &Arc<Edge>, socket: &SocketRef<EdgeAdapter>) {
     for event in session.dialect.greet(&hello) {
         session.tell(event);
     }
-    open_inbox(&session, edge);
+    open_inbox(&session, &edge);
     if let Err(e) = edge
         .chat
         .connected(&session.actor.profile.id, &session.device)
@@ -340,7 +362,7 @@ async fn connected(edge: &Arc<Edge>, socket: &SocketRef<EdgeAdapter>) {
     }
     if session.is_gone() {
         // Its end may have been handled before its beginning was.
-        leave(edge, &session).await;
+        leave(&edge, &session).await;
     }
 }
 

@@ -212,8 +212,9 @@ pub(super) struct Writes<'a> {
     /// id, newest seq, time of the newest message; last_seq and members_version as they are taken
     /// to be: if they are not, nothing is written.
     pub(super) conversations: [Column<'a>; 5],
-    /// conversation, user, read_seq, delivered_seq, read_at (0: as it was).
-    pub(super) participants: [Column<'a>; 5],
+    /// conversation, user, read_seq, delivered_seq, read_at (0: as it was), and the delivered_seq
+    /// below which the new one does not hold, because a guess was wrong.
+    pub(super) participants: [Column<'a>; 6],
     /// user, time.
     pub(super) last_seen: [Column<'a>; 2],
     /// Outbox rows to delete.

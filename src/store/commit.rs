@@ -63,6 +63,8 @@ impl Room {
 struct Cursors {
     read: u64,
     delivered: u64,
+    /// What `delivered` was found or guessed to be.
+    delivered_before: u64,
     read_at: Option<Millis>,
     moved: bool,
 }
@@ -214,6 +216,7 @@ fn cursors(found: &[impl Cells]) -> StoreResult<BTreeMap<(ConversationId, UserId
         let cursors = Cursors {
             read: rows::seq(row, 2)?,
             delivered: rows::seq(row, 3)?,
+            delivered_before: rows::seq(row, 3)?,
             ..Cursors::default()
         };
         Ok((key, cursors))
@@ -261,9 +264,15 @@ impl Plan {
             if !known.users.contains(&message.sender.id) {
                 return None;
             }
-            // The cursors end at the new message, wherever they are.
+            // The sender has read the new message in any case, and received it and all before it
+            // if this guess is right.
             let sender = (message.conversation.clone(), message.sender.id.clone());
-            plan.cursors.insert(sender, Cursors::default());
+            let cursors = Cursors {
+                delivered: known.last_seq,
+                delivered_before: known.last_seq,
+                ..Cursors::default()
+            };
+            plan.cursors.insert(sender, cursors);
             plan.rooms
                 .insert(message.conversation.clone(), Room::new(known));
         }
@@ -429,6 +438,11 @@ impl Plan {
                 Column::Ints(
                     moved()
                         .map(|(_, c)| c.read_at.map_or(0, |at| at.0))
+                        .collect(),
+                ),
+                Column::Ints(
+                    moved()
+                        .map(|(_, c)| stored_seq(c.delivered_before))
                         .collect(),
                 ),
             ],

@@ -244,11 +244,13 @@ const PROCEDURE: &str = "\
             value ->> 6, value ->> 7, value ->> 8, value ->> 9
         FROM json_each(NEW.messages);
 
-        UPDATE participants SET read_seq = n.read_seq, delivered_seq = n.delivered_seq,
+        UPDATE participants SET read_seq = n.read_seq,
+            delivered_seq = CASE WHEN participants.delivered_seq >= n.delivered_before
+                THEN n.delivered_seq ELSE participants.delivered_seq END,
             read_at = coalesce(n.read_at, participants.read_at)
         FROM (SELECT value ->> 0 AS conversation_id, value ->> 1 AS user_id,
                 value ->> 2 AS read_seq, value ->> 3 AS delivered_seq,
-                nullif(value ->> 4, 0) AS read_at
+                nullif(value ->> 4, 0) AS read_at, value ->> 5 AS delivered_before
             FROM json_each(NEW.participants)) n
         WHERE participants.conversation_id = n.conversation_id
             AND participants.user_id = n.user_id;

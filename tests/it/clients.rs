@@ -138,6 +138,12 @@ macro_rules! clients_on {
             }
 
             #[test]
+            fn direct_without_tokens() {
+                let trust = ("PORCHLIGHT_AUTH_TRUST_NEW_USER", "true");
+                $database.node("tokenless.mjs", &[], &[GRACE, speaking("direct"), trust]);
+            }
+
+            #[test]
             fn several_dialects_in_one_conversation() {
                 $database.node("mixed.mjs", &[], NO_LIMITS);
             }

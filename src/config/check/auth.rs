@@ -76,10 +76,39 @@ impl Checker<'_> {
                 );
             }
         }
+        self.trust(config);
         self.in_order(
             ("auth.jwks_min_refresh_s", auth.jwks_min_refresh.as_secs()),
             ("auth.jwks_cache_s", auth.jwks_cache.as_secs()),
         );
+    }
+
+    /// Believing what clients say of themselves is for trying things out.
+    fn trust(&mut self, config: &Config) {
+        let (auth, listen) = (&config.auth, config.server.listen);
+        if !auth.trust_new_user {
+            if auth.insecure {
+                self.warn("auth.insecure", "does nothing without auth.trust_new_user");
+            }
+            return;
+        }
+        if !listen.ip().is_loopback() && !auth.insecure {
+            self.refuse(
+                "auth.trust_new_user",
+                format!(
+                    "would let anybody who reaches {listen} read and write as anybody; listen on \
+                     127.0.0.1, or set auth.insecure if that is wanted"
+                ),
+            );
+        } else {
+            self.warn(
+                "auth.trust_new_user",
+                format!(
+                    "connections without a token are believed: whoever reaches {listen} can read \
+                     and write as anybody"
+                ),
+            );
+        }
     }
 
     fn secret(&mut self, name: &str, secret: &str) {
@@ -108,6 +137,7 @@ impl Checker<'_> {
         let listen = config.server.listen;
         if config.auth.has_verifier()
             || listen.ip().is_loopback()
+            || config.auth.trust_new_user && config.auth.insecure
             || ["server.listen", "auth.public_key_files", "auth.jwks_url"]
                 .iter()
                 .any(|name| self.0.is_refused(name))

@@ -159,6 +159,20 @@ fn an_open_listener_needs_something_to_verify_tokens_with() {
 }
 
 #[test]
+fn believing_clients_is_for_loopback_or_for_those_who_insist() {
+    let open = ("PORCHLIGHT_SERVER_LISTEN", "0.0.0.0:4000");
+    let trust = ("PORCHLIGHT_AUTH_TRUST_NEW_USER", "true");
+    let insist = ("PORCHLIGHT_AUTH_INSECURE", "true");
+    let secret = ("JWT_SECRET", SECRET);
+    insta::assert_snapshot!(only(from_env(&[open, trust, secret])), @"auth.trust_new_user (PORCHLIGHT_AUTH_TRUST_NEW_USER): would let anybody who reaches 0.0.0.0:4000 read and write as anybody; listen on 127.0.0.1, or set auth.insecure if that is wanted");
+    let warning = warned(from_env(&[trust]));
+    insta::assert_snapshot!(warning.join("\n"), @"auth.trust_new_user (PORCHLIGHT_AUTH_TRUST_NEW_USER): connections without a token are believed: whoever reaches 127.0.0.1:4000 can read and write as anybody");
+    // An app without tokens has no secret either.
+    assert_eq!(warned(from_env(&[open, trust, insist])).len(), 1);
+    insta::assert_snapshot!(warned(from_env(&[insist])).join("\n"), @"auth.insecure (PORCHLIGHT_AUTH_INSECURE): does nothing without auth.trust_new_user");
+}
+
+#[test]
 fn the_cluster_is_not_there_yet() {
     insta::assert_snapshot!(only(from_env(&[("REDIS_URL", "redis://localhost:6379")])), @r#"redis.url (REDIS_URL): several nodes over Redis come in a later version; leave it unset to run this node alone, or set PORCHLIGHT_REDIS_URL to nothing where REDIS_URL is another program's"#);
     insta::assert_snapshot!(only(from_env(&[("REDIS_URL", "localhost:6379")])), @r#"redis.url (REDIS_URL): is not a URL; allowed: redis://..., rediss://..."#);

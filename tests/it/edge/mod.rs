@@ -9,3 +9,4 @@ mod order;
 mod readers;
 mod removal;
 mod transport;
+mod trust;
