@@ -1,16 +1,13 @@
 //! How captured arguments become the fields of a command.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use serde_json::value::RawValue;
 
-use crate::chat::{
-    ChatError, ConversationId, ErrorCode, InvalidId, MessageId, Status, UploadId, UploadReference,
-    UserId,
-};
+use crate::chat::{ChatError, ConversationId, ErrorCode, InvalidId, Status, UserId};
 
 use super::{
-    capture::{Captured, MAX_ELEMENTS, Slot, Slots},
+    capture::{Captured, Slot, Slots},
     command::invalid,
     render::{each_member, push_text},
     strict::is_strict,
@@ -84,12 +81,14 @@ pub(super) struct Arguments<'r, 'a> {
     pub slots: &'r Slots<'a>,
 }
 
-enum Found<'r, 'a> {
+/// What a field was given.
+pub(super) enum Found<'r, 'a> {
     Captured(&'r Captured<'a>, Slot),
     Given(&'r Given),
 }
 
-type Read<T> = Result<Option<T>, Failure>;
+/// A field's value, if it is there.
+pub(super) type Read<T> = Result<Option<T>, Failure>;
 
 impl<'r, 'a> Arguments<'r, 'a> {
     /// The field's value, which must be there.
@@ -115,7 +114,8 @@ impl<'r, 'a> Arguments<'r, 'a> {
         }
     }
 
-    fn find(&self, field: usize) -> Read<Found<'r, 'a>> {
+    /// What the field was given, by the first of its terms that is there.
+    pub(super) fn find(&self, field: usize) -> Read<Found<'r, 'a>> {
         let Some(binding) = &self.bindings[field] else {
             return Ok(None);
         };
@@ -136,7 +136,7 @@ impl<'r, 'a> Arguments<'r, 'a> {
     }
 
     /// A value of the wrong type: another alternative may want it so if it is a whole argument.
-    fn wrong<T>(&self, slot: Slot, must: &str) -> Read<T> {
+    pub(super) fn wrong<T>(&self, slot: Slot, must: &str) -> Read<T> {
         let info = &self.infos[slot];
         match info.whole {
             true => Err(Failure::Other),
@@ -144,11 +144,13 @@ impl<'r, 'a> Arguments<'r, 'a> {
         }
     }
 
-    fn refuse<T>(&self, slot: Slot, must: &str) -> Read<T> {
+    /// A value that the field cannot hold.
+    pub(super) fn refuse<T>(&self, slot: Slot, must: &str) -> Read<T> {
         Err(Failure::Refused(invalid(&self.infos[slot].label, must)))
     }
 
-    fn too_large<T>(&self, slot: Slot, must: &str) -> Read<T> {
+    /// A value that is larger than the field may hold.
+    pub(super) fn too_large<T>(&self, slot: Slot, must: &str) -> Read<T> {
         Err(Failure::Refused(ChatError::new(
             ErrorCode::TooLarge,
             format!("{}: {must}", self.infos[slot].label),
@@ -261,32 +263,6 @@ impl<'r, 'a> Arguments<'r, 'a> {
         }
     }
 
-    /// A message's id, or a list of at least one.
-    pub(super) fn ids(&self, field: usize) -> Read<Vec<MessageId>> {
-        let (captured, slot) = match self.find(field)? {
-            Some(Found::Captured(captured, slot)) => (captured, slot),
-            _ => return Ok(None),
-        };
-        let one = |value: &Captured<'_>| match value {
-            Captured::Text(text) => MessageId::new(text).ok(),
-            _ => None,
-        };
-        match captured {
-            Captured::Text(_) => match one(captured) {
-                Some(id) => Ok(Some(vec![id])),
-                None => self.refuse(slot, &InvalidId.to_string()),
-            },
-            // Read as "all of it" an empty list would mark more than the client has seen.
-            Captured::List(list) if list.is_empty() => self.refuse(slot, "must not be empty"),
-            Captured::List(list) => match list.iter().map(one).collect() {
-                Some(ids) => Ok(Some(ids)),
-                None => self.refuse(slot, &InvalidId.to_string()),
-            },
-            Captured::TooMany => self.too_large(slot, &format!("at most {MAX_ELEMENTS} ids")),
-            _ => self.wrong(slot, "must be an id or a list of ids"),
-        }
-    }
-
     pub(super) fn number(&self, field: usize) -> Read<u64> {
         match self.find(field)? {
             None => Ok(None),
@@ -372,55 +348,6 @@ impl<'r, 'a> Arguments<'r, 'a> {
             }
         }
         Ok(closed(json))
-    }
-
-    /// Uploads by id or URL, bare or in an object.
-    pub(super) fn uploads(&self, field: usize) -> Read<Vec<UploadId>> {
-        let (raw, slot) = match self.find(field)? {
-            Some(Found::Captured(Captured::Raw(raw), slot)) => (raw, slot),
-            _ => return Ok(None),
-        };
-        let must = "must be a list of uploads' ids or URLs";
-        if !raw.get().starts_with('[') {
-            return self.wrong(slot, must);
-        }
-        let Ok(named) = serde_json::from_str::<Vec<UploadReference>>(raw.get()) else {
-            return self.refuse(slot, must);
-        };
-        if named.len() > MAX_ELEMENTS {
-            return self.too_large(slot, &format!("at most {MAX_ELEMENTS} uploads"));
-        }
-        match named.iter().map(UploadReference::id).collect() {
-            Some(ids) => Ok(Some(ids)),
-            None => self.refuse(slot, must),
-        }
-    }
-
-    pub(super) fn numbers(&self, field: usize) -> Read<BTreeMap<ConversationId, u64>> {
-        let (captured, slot) = match self.find(field)? {
-            Some(Found::Captured(captured, slot)) => (captured, slot),
-            _ => return Ok(None),
-        };
-        let entries = match captured {
-            Captured::Object(entries) => entries,
-            Captured::TooMany => {
-                return self.too_large(slot, &format!("at most {MAX_ELEMENTS} conversations"));
-            }
-            _ => return self.wrong(slot, "must be an object"),
-        };
-        let mut numbers = BTreeMap::new();
-        for (name, value) in entries {
-            match (ConversationId::new(name), value) {
-                (Ok(id), Captured::Number(seq)) if !numbers.contains_key(&id) => {
-                    numbers.insert(id, *seq);
-                }
-                _ => {
-                    let must = "must give one whole number from 0 for each conversation id";
-                    return self.refuse(slot, must);
-                }
-            }
-        }
-        Ok(Some(numbers))
     }
 }
 

@@ -18,6 +18,7 @@ mod decode;
 mod describe;
 mod expr;
 mod inbound;
+mod lists;
 mod members;
 mod outbound;
 mod render;
