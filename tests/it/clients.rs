@@ -145,7 +145,7 @@ macro_rules! clients_on {
 
             #[test]
             fn several_dialects_in_one_conversation() {
-                $database.node("mixed.mjs", &[], NO_LIMITS);
+                $database.node("together.mjs", &[], NO_LIMITS);
             }
 
             #[test]

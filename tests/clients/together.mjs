@@ -1,6 +1,6 @@
 // One conversation, clients of several dialects: each hears every message once, in its own words.
 //
-//   node mixed.mjs
+//   node together.mjs
 //
 // The gateway speaks standard at its path; the others choose theirs in the handshake.
 
