@@ -79,8 +79,13 @@ pub struct TokenArgs {
 /// What to do with a dialect.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum DialectCommand {
-    /// Print a dialect's file, a built-in one or one of dialects.dir
+    /// Print a dialect's events as a table, a built-in one's or one's of dialects.dir
     Show {
+        /// Its name, such as standard
+        name: String,
+    },
+    /// Print a dialect's events as TypeScript, for socket.io-client
+    Types {
         /// Its name, such as standard
         name: String,
     },

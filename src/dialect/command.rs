@@ -46,6 +46,8 @@ pub(super) struct Field {
 pub(super) struct Spec {
     pub name: &'static str,
     pub fields: &'static [Field],
+    /// Whether at least one of the fields is needed, whichever.
+    pub some: bool,
     /// What its ack and its answers see.
     pub reply: Kind,
     /// Makes the command. Fields are asked for by their place in `fields`.
@@ -67,6 +69,7 @@ pub(super) const COMMANDS: [Spec; 9] = [
     Spec {
         name: "join",
         fields: &[CONVERSATION, field("after", FieldType::Number, false)],
+        some: false,
         reply: Kind::Joined,
         build: |args| {
             Ok(Command::Join {
@@ -78,6 +81,7 @@ pub(super) const COMMANDS: [Spec; 9] = [
     Spec {
         name: "leave",
         fields: &[CONVERSATION],
+        some: false,
         reply: Kind::Done,
         build: |args| {
             Ok(Command::Leave {
@@ -94,6 +98,7 @@ pub(super) const COMMANDS: [Spec; 9] = [
             field("client_id", FieldType::Key, false),
             field("metadata", FieldType::Object, false),
         ],
+        some: false,
         reply: Kind::Sent,
         build: |args| {
             Ok(Command::Send(SendMessage {
@@ -108,18 +113,21 @@ pub(super) const COMMANDS: [Spec; 9] = [
     Spec {
         name: "read",
         fields: RECEIPT,
+        some: true,
         reply: Kind::Done,
         build: |args| receipt(args).map(Command::Read),
     },
     Spec {
         name: "delivered",
         fields: RECEIPT,
+        some: true,
         reply: Kind::Done,
         build: |args| receipt(args).map(Command::Delivered),
     },
     Spec {
         name: "typing",
         fields: &[CONVERSATION, field("on", FieldType::Flag, true)],
+        some: false,
         reply: Kind::Done,
         build: |args| {
             Ok(Command::Typing {
@@ -131,12 +139,14 @@ pub(super) const COMMANDS: [Spec; 9] = [
     Spec {
         name: "set_status",
         fields: &[field("status", FieldType::Status, true)],
+        some: false,
         reply: Kind::Done,
         build: |args| Ok(Command::SetStatus(args.required(0, Arguments::status)?)),
     },
     Spec {
         name: "authenticate",
         fields: &[field("token", FieldType::Text, true)],
+        some: false,
         reply: Kind::Authenticated,
         build: |args| {
             let token: Arc<str> = args.required(0, Arguments::text)?;
@@ -148,6 +158,7 @@ pub(super) const COMMANDS: [Spec; 9] = [
     Spec {
         name: "sync",
         fields: &[field("conversations", FieldType::Numbers, true)],
+        some: false,
         reply: Kind::Synced,
         build: |args| {
             let conversations: BTreeMap<_, _> = args.required(0, Arguments::numbers)?;

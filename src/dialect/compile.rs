@@ -3,7 +3,7 @@
 use super::{
     Dialect, Handshake, Rule,
     command::{COMMANDS, Spec},
-    inbound::Captures,
+    inbound::{Captures, Path},
     outbound::{Answer, Words},
     source::{DialectError, Node, Problems, unknown},
     template::Templates,
@@ -72,7 +72,7 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
         name: name.to_owned(),
         index: 0,
         description,
-        shapes: templates.sketches(),
+        shapes: templates.shapes(),
         names,
         wants,
         rules,
@@ -132,6 +132,7 @@ fn in_rule(node: &Node, templates: &mut Templates<'_>) -> Option<(Rule, Captures
         "command",
         "args",
         "claims",
+        "ignored",
         "ack",
         "ack_error",
         "answer",
@@ -142,11 +143,13 @@ fn in_rule(node: &Node, templates: &mut Templates<'_>) -> Option<(Rule, Captures
 
     let mut captures = Captures::default();
     let first = captures.first();
+    let asides = Path::asides(node, templates.problems);
     let mut alternatives = Vec::new();
     match node.get("args").map(|n| (n, n.one_or_many())) {
         Some((_, nodes)) if !nodes.is_empty() => {
             for node in nodes {
-                alternatives.extend(captures.alternative(spec, node, templates.problems));
+                let alternative = captures.alternative(spec, node, &asides, templates.problems);
+                alternatives.extend(alternative);
             }
         }
         Some((args, _)) => templates

@@ -35,7 +35,8 @@
 //!     { conversation = "$0", content = "$1" },
 //!     { conversation = "conversationId or chatId", content = "text | truncate 1000" },
 //! ]
-//! claims = ["senderId"]
+//! claims = ["senderId"]                # if there, must name the connection's own user
+//! ignored = ["userName"]               # sent by clients, and of no use; for the printed types
 //! ack = { ok = true, message = "message | shape message" }
 //! answer = [{ event = "message:sent", payload = { id = "message.id" } }]
 //!
@@ -74,6 +75,7 @@ mod decode;
 mod describe;
 mod expr;
 mod inbound;
+mod look;
 mod members;
 mod outbound;
 mod render;
@@ -82,7 +84,11 @@ mod set;
 mod source;
 mod strict;
 mod template;
+mod tree;
+mod types;
 mod vocabulary;
+
+use std::sync::Arc;
 
 use crate::chat::{ChatError, Command, Event, Hearer, Millis, Profile, Reply, UserId};
 
@@ -90,8 +96,9 @@ use self::{
     bind::{Arguments, Failure, SlotInfo},
     capture::{Slot, Want},
     inbound::{Alternative, Captures},
+    look::Element,
     outbound::{Answer, OutRule, Words},
-    render::{Program, Scope, push_text},
+    render::{Program, Scope, Shape, push_text},
     vocabulary::Item,
 };
 
@@ -152,8 +159,7 @@ pub struct Dialect {
     name: String,
     index: usize,
     description: String,
-    /// The shapes with how they look, for people.
-    shapes: Vec<(String, String)>,
+    shapes: Vec<Arc<Shape>>,
     /// By rule, its event's name.
     names: Vec<String>,
     /// By rule, then argument.
@@ -186,13 +192,12 @@ struct Rule {
 /// The arguments of an ack.
 struct Ack {
     program: Program,
-    /// How they look, for people.
-    sketch: String,
+    looks: Vec<Element>,
 }
 
-impl From<(Program, String)> for Ack {
-    fn from((program, sketch): (Program, String)) -> Self {
-        Self { program, sketch }
+impl From<(Program, Vec<Element>)> for Ack {
+    fn from((program, looks): (Program, Vec<Element>)) -> Self {
+        Self { program, looks }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::chat::Hearer;
 
 use super::{
+    look::{self, Element},
     render::{Program, Scope, Source},
     source::{Node, Value, unknown},
     template::Templates,
@@ -14,8 +15,15 @@ pub(super) struct Words {
     pub program: Program,
     /// The event's name.
     pub name: String,
-    /// How the payload looks, for people.
-    pub sketch: String,
+    /// How its arguments look.
+    pub looks: Vec<Element>,
+}
+
+impl Words {
+    /// How its arguments look to people.
+    pub(super) fn sketch(&self) -> String {
+        look::list(&self.looks)
+    }
 }
 
 /// An `[[out]]` rule.
@@ -96,11 +104,11 @@ pub(super) fn hearer_name(hearer: Hearer) -> &'static str {
 impl Templates<'_> {
     /// Compiles the event of a table that has `event` and `payload` or `args`.
     pub(super) fn words(&mut self, node: &Node, kind: Kind) -> Option<Words> {
-        let (program, name, sketch) = self.packet(node, kind)?;
+        let (program, name, looks) = self.packet(node, kind)?;
         Some(Words {
             program,
             name,
-            sketch,
+            looks,
         })
     }
 

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{
     capture::TextSeed,
+    look::Part,
     vocabulary::{Datum, Get, Item},
 };
 
@@ -20,11 +21,13 @@ pub(super) struct Program(pub Vec<Op>);
 
 /// The members of an object that several templates share.
 pub(super) struct Shape {
+    /// What the file calls it.
+    pub name: String,
     pub members: Program,
     /// The names of its members.
     pub names: Vec<String>,
-    /// How it looks, for people.
-    pub sketch: String,
+    /// How its members look.
+    pub parts: Vec<Part>,
 }
 
 pub(super) enum Op {

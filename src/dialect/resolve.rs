@@ -1,8 +1,11 @@
 //! Resolves the expressions of templates against what
 //! [`vocabulary`](super::vocabulary) offers.
 
+use std::sync::Arc;
+
 use super::{
     expr::{Expr, Filter, Term},
+    look::Look,
     render::{Form, Pick, Source},
     source::{Node, unknown},
     template::Templates,
@@ -22,8 +25,7 @@ pub(super) struct Picked {
     pub ty: Type,
     /// Whether it may be absent without a fallback.
     pub optional: bool,
-    /// How it looks, for people; empty for a plain value.
-    pub sketch: String,
+    pub look: Look,
 }
 
 impl Templates<'_> {
@@ -68,16 +70,14 @@ impl Templates<'_> {
             [filter] => self.form(filter, ty)?,
             _ => return Err("one filter at most".into()),
         };
-        let sketch = match (&form, ty) {
-            (Form::Shape(_), Type::List(_)) => format!("[{}]", expr.filters[0].args[0]),
-            (Form::Shape(_), _) => expr.filters[0].args[0].clone(),
-            (_, Type::Thing(of) | Type::List(of)) => {
-                return Err(format!(
-                    "needs `| shape NAME` with a shape of \"{}\"",
-                    of.name()
-                ));
-            }
-            _ => String::new(),
+        let look = look(
+            ty,
+            &form,
+            sources.iter().any(|s: &Source| !s.json.is_empty()),
+        )?;
+        let look = match &fallback {
+            Some(json) => look.or_constant(json),
+            None => look,
         };
         Ok(Resolved::Pick(Box::new(Picked {
             optional: optional && fallback.is_none(),
@@ -87,7 +87,7 @@ impl Templates<'_> {
                 form,
             },
             ty,
-            sketch,
+            look,
         })))
     }
 
@@ -111,6 +111,42 @@ impl Templates<'_> {
             (name, ..) => Err(unknown("filter", name, &FILTERS)),
         }
     }
+}
+
+/// How a value of that type looks in that form. `inside` tells that it is taken out of a JSON
+/// object.
+fn look(ty: Type, form: &Form, inside: bool) -> Result<Look, String> {
+    Ok(match (ty, form) {
+        (Type::Thing(_), Form::Shape(shape)) => Look::Shape(Arc::clone(shape)),
+        (Type::List(_), Form::Shape(shape)) => Look::List(Box::new(Look::Shape(shape.clone()))),
+        (Type::Thing(of) | Type::List(of), _) => {
+            let of = of.name();
+            return Err(format!("needs `| shape NAME` with a shape of \"{of}\""));
+        }
+        (Type::Time, Form::Millis) | (Type::Number, _) => Look::Number,
+        (Type::Choice(words), Form::Map(pairs)) => Look::Choice(mapped(&words(), pairs)),
+        (Type::Choice(words), Form::Plain) => {
+            Look::Choice(words().iter().map(|&w| w.to_owned()).collect())
+        }
+        (Type::Text | Type::Choice(_) | Type::Time, _) => Look::Text,
+        (Type::Flag, _) => Look::Flag,
+        (Type::Json, _) if inside => Look::Any,
+        (Type::Json, _) => Look::Record(Box::new(Look::Any)),
+        (Type::TextList, _) => Look::List(Box::new(Look::Text)),
+    })
+}
+
+/// What becomes of these words.
+fn mapped(words: &[&str], pairs: &[(String, String)]) -> Vec<String> {
+    let mut mapped = Vec::new();
+    for word in words {
+        let to = pairs.iter().find(|(from, _)| from == word);
+        let to = to.map_or_else(|| (*word).to_owned(), |(_, to)| to.clone());
+        if !mapped.contains(&to) {
+            mapped.push(to);
+        }
+    }
+    mapped
 }
 
 /// `from=to` pairs.

@@ -4,11 +4,22 @@ use std::{fs, path::Path, sync::Arc};
 
 use super::{Dialect, compile::compile, source::DialectError};
 
-/// The files embedded in the binary.
-const BUILT_IN: [(&str, &str); 1] = [(
-    "standard",
-    include_str!("../../config/dialects/standard.toml"),
-)];
+/// A file of `config/dialects` with its name.
+macro_rules! embedded {
+    ($name:literal) => {
+        (
+            $name,
+            include_str!(concat!("../../config/dialects/", $name, ".toml")),
+        )
+    };
+}
+
+/// The files embedded in the binary; the first is the default.
+const BUILT_IN: &[(&str, &str)] = &[
+    embedded!("standard"),
+    embedded!("platform"),
+    embedded!("inkspot"),
+];
 
 /// Every dialect that connections can choose.
 pub struct Dialects {

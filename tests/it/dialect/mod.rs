@@ -25,9 +25,18 @@ use serde_json::value::RawValue;
 /// 2026-01-02T03:04:05.678Z
 const NOW: Millis = Millis(1_767_323_045_678);
 
-fn standard() -> Arc<Dialect> {
+/// The dialects that are shipped.
+fn built_in() -> &'static Dialects {
     static BUILT_IN: LazyLock<Dialects> = LazyLock::new(|| Dialects::load(None).unwrap());
-    BUILT_IN.get("standard").unwrap()
+    &BUILT_IN
+}
+
+fn shipped(name: &str) -> Arc<Dialect> {
+    built_in().get(name).unwrap()
+}
+
+fn standard() -> Arc<Dialect> {
+    shipped("standard")
 }
 
 /// A dialect of this text, in a folder of its own.
