@@ -4,9 +4,11 @@
 mod bad_files;
 mod custom;
 mod hostile;
+mod shipped;
 mod speed;
 mod standard_in;
 mod standard_out;
+mod typescript;
 
 use std::{
     path::Path,
