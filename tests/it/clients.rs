@@ -12,6 +12,16 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// Short enough not to slow the tests down, long enough for a reconnect in between.
 const GRACE: (&str, &str) = ("PORCHLIGHT_CHAT_PRESENCE_GRACE_MS", "1500");
 
+/// How the apps that the dialect was made for have their server: below /api, with NextAuth.
+const fn next_app(dialect: &'static str) -> [(&'static str, &'static str); 4] {
+    [
+        ("PORCHLIGHT_SOCKET_PATH", "/api/socketio"),
+        ("PORCHLIGHT_SOCKET_DIALECT", dialect),
+        ("NEXTAUTH_SECRET", "the secret of a Next.js app"),
+        GRACE,
+    ]
+}
+
 /// A load that the default limits would slow down.
 const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_EVENTS_PER_SECOND", "100000"),
@@ -98,7 +108,7 @@ impl Database {
 macro_rules! clients_on {
     ($module:ident, $database:expr) => {
         mod $module {
-            use super::{Database, GRACE};
+            use super::{Database, GRACE, next_app};
 
             #[test]
             fn standard_over_websocket() {
@@ -113,6 +123,16 @@ macro_rules! clients_on {
             #[test]
             fn standard_with_upgrade() {
                 $database.node("standard.mjs", &["upgrade"], &[GRACE]);
+            }
+
+            #[test]
+            fn platform() {
+                $database.node("platform.mjs", &[], &next_app("platform"));
+            }
+
+            #[test]
+            fn inkspot() {
+                $database.node("inkspot.mjs", &[], &next_app("inkspot"));
             }
 
             #[test]
