@@ -22,6 +22,15 @@ const fn next_app(dialect: &'static str) -> [(&'static str, &'static str); 4] {
     ]
 }
 
+/// Every path of `mixed.mjs`.
+const MIXED: &[(&str, &str)] = &[
+    (
+        "PORCHLIGHT_SOCKET_PATH",
+        "/socket.io,/api/socketio,/inkspot/socket",
+    ),
+    ("PORCHLIGHT_SOCKET_DIALECT", "standard,platform,inkspot"),
+];
+
 /// A load that the default limits would slow down.
 const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_EVENTS_PER_SECOND", "100000"),
@@ -108,7 +117,7 @@ impl Database {
 macro_rules! clients_on {
     ($module:ident, $database:expr) => {
         mod $module {
-            use super::{Database, GRACE, next_app};
+            use super::{Database, GRACE, MIXED, next_app};
 
             #[test]
             fn standard_over_websocket() {
@@ -133,6 +142,11 @@ macro_rules! clients_on {
             #[test]
             fn inkspot() {
                 $database.node("inkspot.mjs", &[], &next_app("inkspot"));
+            }
+
+            #[test]
+            fn several_paths_and_dialects_at_once() {
+                $database.node("mixed.mjs", &[], MIXED);
             }
 
             #[test]
