@@ -219,6 +219,11 @@ impl Dialect {
         self.index
     }
 
+    /// The names of the inbound events.
+    pub fn events(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     /// The name of a rule's inbound event.
     pub fn event_name(&self, rule: RuleId) -> &str {
         self.names.get(usize::from(rule.0)).map_or("", |name| name)
