@@ -169,3 +169,8 @@ macro_rules! clients_on {
 
 clients_on!(sqlite, Database::Sqlite);
 clients_on!(postgres, Database::Postgres);
+
+#[test]
+fn nonsense_in_every_dialect() {
+    Database::Sqlite.node("hostile.mjs", &[], NO_LIMITS);
+}
