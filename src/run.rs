@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
+    path::Path,
 };
 
 use tokio::runtime::Runtime;
@@ -12,7 +13,7 @@ use crate::{
     chat::Profile,
     cli::{self, Cli, Command, DialectCommand, Failure, TokenArgs},
     config::{Config, ConfigErrors, DEFAULT, Finding, Loaded, Origin},
-    dialect::{self, Dialect},
+    dialect::{self, Dialect, DialectError},
     seed,
     shutdown::{Shutdown, Stopped},
     store, telemetry,
@@ -33,9 +34,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Dialect(DialectCommand::Types { name }) => {
             print_dialect(&cli.load()?.config, &name, Dialect::types)
         }
-        Command::Dialect(DialectCommand::Check { file }) => {
-            dialect::check_file(&file).map_err(|e| StartError::Dialects(e).into())
-        }
+        Command::Dialect(DialectCommand::Check { file }) => check_dialect(&file),
     }
 }
 
@@ -149,6 +148,16 @@ fn seed(config: Config) -> Result<(), Failure> {
         store.close().await;
         cli::print(&told.map_err(Failure::other)?)
     })
+}
+
+fn check_dialect(file: &Path) -> Result<(), Failure> {
+    let mistakes = |errors: Vec<DialectError>| errors.iter().map(ToString::to_string).collect();
+    let checked = dialect::check_file(file).map_err(|e| Failure::Mistakes(mistakes(e)))?;
+    let mut text = format!("OK\n{}", checked.dialect.describe());
+    for remark in checked.remarks {
+        let _ = writeln!(text, "remark: {remark}");
+    }
+    cli::print(&text)
 }
 
 fn print_dialect(

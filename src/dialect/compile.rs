@@ -3,9 +3,10 @@
 use super::{
     Dialect, Handshake, Rule,
     command::{COMMANDS, Spec},
+    hint::unknown,
     inbound::{Captures, Path},
     outbound::{Answer, Words},
-    source::{DialectError, Node, Problems, unknown},
+    source::{DialectError, Node, Problems, Value},
     template::Templates,
     vocabulary::{EVENTS, Kind},
 };
@@ -53,7 +54,7 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
 
     let mut names = Vec::new();
     let (mut rules, mut wants) = (Vec::new(), Vec::new());
-    let inbound = root.get("in").and_then(|n| n.table(templates.problems));
+    let inbound = root.get("in").and_then(|n| inbound(n, templates.problems));
     for (event, node) in inbound.unwrap_or_default() {
         if let Some((rule, captures)) = in_rule(node, &mut templates) {
             names.push(event.clone());
@@ -85,6 +86,17 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
     })
 }
 
+fn inbound<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a [(String, Node)]> {
+    if let Value::List(_) = node.value {
+        problems.at(
+            node,
+            "write [in.\"NAME\"] with the event's name for each event",
+        );
+        return None;
+    }
+    node.table(problems)
+}
+
 fn list(node: Option<&Node>) -> &[Node] {
     node.map(Node::one_or_many).unwrap_or_default()
 }
@@ -105,7 +117,13 @@ fn required(
     match root.get(key) {
         Some(node) => Some(templates.arguments(node, kind).into()),
         None => {
-            templates.problems.whole(format!("needs `{key}`"));
+            let example = match key {
+                "ack" => "ack = { ok = true }",
+                _ => "ack_error = { ok = false, error = \"error.message\" }",
+            };
+            templates
+                .problems
+                .whole(format!("needs `{key}`, such as `{example}`"));
             None
         }
     }

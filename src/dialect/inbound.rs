@@ -5,10 +5,11 @@ use super::{
     capture::{MAX_SLOTS, Slot, Want},
     command::{Field, FieldType, Spec},
     expr::{Expr, Filter, Term},
+    hint::unknown,
     look::{Element, Look},
     render::push_text,
     resolve::pairs,
-    source::{Node, Problems, Value, unknown},
+    source::{Node, Problems, Value},
     tree::Tree,
 };
 use crate::chat::{ConversationId, Status};
@@ -21,6 +22,9 @@ const FILTERS: [&str; 6] = [
     "without",
     "required",
 ];
+
+/// Characters that other languages' paths have and members' names have not.
+const NOT_IN_NAMES: [char; 9] = ['[', ']', '{', '}', '(', ')', '$', '?', ','];
 
 /// What a rule captures, and as what.
 #[derive(Default)]
@@ -58,10 +62,13 @@ impl Path {
             }
             names.next();
         }
-        Ok(Self {
-            argument,
-            members: names.collect(),
-        })
+        let members: Vec<String> = names.collect();
+        if members.iter().any(|name| name.contains(NOT_IN_NAMES)) {
+            return Err(format!(
+                "\"{text}\" is not a path: $0 is the first argument, `a.b` a member of a member"
+            ));
+        }
+        Ok(Self { argument, members })
     }
 
     /// The paths of an expression that has nothing else.

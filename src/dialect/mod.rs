@@ -74,10 +74,12 @@ mod compile;
 mod decode;
 mod describe;
 mod expr;
+mod hint;
 mod inbound;
 mod look;
 mod members;
 mod outbound;
+mod remarks;
 mod render;
 mod resolve;
 mod set;
@@ -103,7 +105,7 @@ use self::{
 };
 
 pub use self::{
-    set::{Dialects, check_file},
+    set::{Checked, Dialects, check_file},
     source::DialectError,
 };
 

@@ -3,12 +3,17 @@
 use crate::chat::Hearer;
 
 use super::{
+    hint::unknown,
     look::{self, Element},
     render::{Program, Scope, Source},
-    source::{Node, Value, unknown},
+    source::{Node, Value},
     template::Templates,
     vocabulary::{Datum, EVENTS, Kind, Type},
 };
+
+/// Who hears an event, for those who name somebody else.
+const ROLES: &str = "origin is the connection that caused the event, own_device the same user's \
+     others, other everybody else in the room, absent participants outside it";
 
 /// An event with its payload.
 pub(super) struct Words {
@@ -157,7 +162,8 @@ impl Templates<'_> {
                 Some(hearer) => hearers.push(hearer),
                 None => {
                     let allowed = Hearer::ALL.map(hearer_name);
-                    self.problems.at(node, unknown("role", name, &allowed));
+                    let message = unknown("role", name, &allowed);
+                    self.problems.at(node, format!("{message}; {ROLES}"));
                 }
             }
         }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::{
     expr::{Expr, Filter, Term},
+    hint::unknown,
     look::Look,
     render::{Form, Pick, Source},
-    source::{Node, unknown},
+    source::Node,
     template::Templates,
     vocabulary::{Kind, Type},
 };
@@ -119,9 +120,14 @@ fn look(ty: Type, form: &Form, inside: bool) -> Result<Look, String> {
     Ok(match (ty, form) {
         (Type::Thing(_), Form::Shape(shape)) => Look::Shape(Arc::clone(shape)),
         (Type::List(_), Form::Shape(shape)) => Look::List(Box::new(Look::Shape(shape.clone()))),
-        (Type::Thing(of) | Type::List(of), _) => {
-            let of = of.name();
-            return Err(format!("needs `| shape NAME` with a shape of \"{of}\""));
+        (Type::List(of), _) => return Err(needs_shape(of)),
+        (Type::Thing(of), _) => {
+            let members: Vec<_> = of.members().iter().map(|m| m.name).collect();
+            let members = members.join(", .");
+            return Err(format!(
+                "{}, or one of its members: .{members}",
+                needs_shape(of)
+            ));
         }
         (Type::Time, Form::Millis) | (Type::Number, _) => Look::Number,
         (Type::Choice(words), Form::Map(pairs)) => Look::Choice(mapped(&words(), pairs)),
@@ -134,6 +140,11 @@ fn look(ty: Type, form: &Form, inside: bool) -> Result<Look, String> {
         (Type::Json, _) => Look::Record(Box::new(Look::Any)),
         (Type::TextList, _) => Look::List(Box::new(Look::Text)),
     })
+}
+
+fn needs_shape(of: Kind) -> String {
+    let of = of.name();
+    format!("needs `| shape NAME` with a shape of \"{of}\"")
 }
 
 /// What becomes of these words.
@@ -182,7 +193,11 @@ pub(super) fn resolve(kind: Kind, path: &str) -> Result<(Source, Type, bool), St
     let wrong = || {
         let mut allowed = kind.paths();
         allowed.push("hearer.own".to_owned());
-        unknown("source", path, &allowed)
+        let mut message = unknown("source", path, &allowed);
+        if !path.contains('.') {
+            message.push_str(&format!("; a text of its own is written \"'{path}'\""));
+        }
+        message
     };
     let mut names = path.split('.');
     let names_itself = path == kind.name() || kind.is_named();

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::{
+    hint::unknown,
     look::{Element, Look, Member, Part},
     render::{Builder, Form, Op, Program, Shape, Source, push_text},
     resolve::{Picked, Resolved, resolve},
-    source::{Node, Problems, Value, unknown},
+    source::{Node, Problems, Value},
     vocabulary::{Kind, SHAPED, Type},
 };
 
