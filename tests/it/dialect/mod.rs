@@ -1,11 +1,11 @@
-//! Dialects: the standard vocabulary in both directions, what a file can say, what it is told when
-//! it is wrong, and how fast it all is.
+//! Dialects: the shipped vocabularies in both directions and as types, what a file can say, and what
+//! it is told when it is wrong. How fast it all is: `porchlight-bench dialect`.
 
 mod bad_files;
 mod custom;
+mod guide;
 mod hostile;
 mod shipped;
-mod speed;
 mod standard_in;
 mod standard_out;
 mod typescript;
