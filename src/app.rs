@@ -27,10 +27,12 @@ use crate::{
     shutdown::{Shutdown, Stopped},
     socket::{
         accept,
+        deliver::LocalHub,
         expiry::Expiry,
         front::Front,
-        hub::{Hub, LocalHub},
+        hub::Hub,
         line::Cut,
+        roster::RosterRules,
         server::{Edge, SocketPathState},
     },
     store, telemetry,
@@ -316,6 +318,8 @@ pub async fn start(
         origins: Origins::new(&config.server.cors_origins),
         trust_forwarded_for: config.server.trust_forwarded_for,
         write_timeout: config.transport.write_timeout,
+        compress_from: Some(config.transport.compress_from_bytes).filter(|n| *n > 0),
+        max_message_bytes: config.limits.max_message_bytes,
     });
     let ops = http::ops(OpsState {
         store: store.clone(),
@@ -327,6 +331,10 @@ pub async fn start(
         draining: shutdown.soft().clone(),
     });
 
+    let online = RosterRules {
+        max: config.chat.online_list_max,
+        interval: config.chat.online_list_interval,
+    };
     let soft = shutdown.soft().clone();
     let client_port = accept::serve(listeners.clients, front, soft.clone(), tasks.clone());
     tasks.spawn(client_port);
@@ -343,6 +351,16 @@ pub async fn start(
     tasks.spawn(
         soft.clone()
             .run_until_cancelled_owned(async move { edge.expiry.run().await }),
+    );
+    let (telling, told) = (hub.clone(), chat.clone());
+    tasks.spawn(
+        soft.clone()
+            .run_until_cancelled_owned(async move { telling.roster.run(&told, online).await }),
+    );
+    let (handing, recorder) = (hub.clone(), chat.clone());
+    tasks.spawn(
+        soft.clone()
+            .run_until_cancelled_owned(async move { handing.handed.run(&recorder).await }),
     );
     tasks.spawn(
         soft.clone()

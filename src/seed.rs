@@ -73,7 +73,7 @@ async fn talk(
 ) -> ChatResult<()> {
     for (n, (who, text)) in lines.iter().enumerate() {
         let message = SendMessage {
-            conversation: conversation.clone(),
+            to: conversation.clone().into(),
             content: (*text).into(),
             kind: None,
             client_id: Some(format!("seed:{conversation}:{n}").into()),

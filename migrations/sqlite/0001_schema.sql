@@ -39,9 +39,11 @@ CREATE TABLE participants (
 
 CREATE INDEX participants_by_user ON participants (user_id) WHERE left_at IS NULL;
 
--- With a rowid: contents may be long, and long rows make a slow clustered key.
+-- Clustered by a number, in the order of commits: contents may be long, and long rows make a slow
+-- clustered key. Messages are never removed, so a number is never given twice.
 CREATE TABLE messages (
-    id              TEXT NOT NULL PRIMARY KEY,
+    number          INTEGER PRIMARY KEY,
+    id              TEXT NOT NULL UNIQUE,
     conversation_id TEXT NOT NULL REFERENCES conversations (id),
     seq             INTEGER NOT NULL CHECK (seq > 0),
     sender_id       TEXT NOT NULL,
@@ -59,10 +61,10 @@ CREATE UNIQUE INDEX messages_by_seq ON messages (conversation_id, seq);
 CREATE UNIQUE INDEX messages_by_client_id ON messages (sender_id, client_id)
     WHERE client_id IS NOT NULL;
 
--- Messages whose event may not have reached every node. AUTOINCREMENT: an id is never given twice,
--- so a late clearing cannot hit another message's row.
+-- Messages whose event may not have reached every node. The id is the message's number, so a late
+-- clearing cannot hit another message's row.
 CREATE TABLE outbox (
-    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    id            INTEGER PRIMARY KEY,
     message_id    TEXT NOT NULL,
     created_at    INTEGER NOT NULL,
     claimed_until INTEGER NOT NULL DEFAULT 0

@@ -14,13 +14,15 @@ use super::{
 /// A decoded inbound event. Values are well-formed; whether they are allowed is not yet decided.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Enter a conversation's room. With `after`, everything later than that seq is asked for,
-    /// otherwise the newest page.
+    /// Enter a conversation's room. With `after`, everything later than that seq is asked for, with
+    /// `before` the newest page of what is earlier, otherwise the newest page.
     Join {
         /// Which conversation.
         conversation: ConversationId,
         /// The highest seq that the client has.
         after: Option<u64>,
+        /// The lowest seq that the client has.
+        before: Option<u64>,
     },
     /// Leave the room; the user remains a participant.
     Leave {
@@ -52,13 +54,23 @@ pub enum Command {
         /// The highest seq the client has, per conversation.
         conversations: BTreeMap<ConversationId, u64>,
     },
+    /// Say that the connection is ready to hear its user's messages: those that wait for the user
+    /// and, where the dialect follows conversations without joining them, all later ones.
+    Introduce {
+        /// The user that the client says it is; must be the connection's own.
+        user: Option<UserId>,
+    },
+    /// Take the introduction back: the connection counts as gone until the next one.
+    Withdraw,
+    /// Say that the client is still there.
+    Heartbeat,
 }
 
 /// The fields of [`Command::Send`].
 #[derive(Debug, Clone)]
 pub struct SendMessage {
     /// Where.
-    pub conversation: ConversationId,
+    pub to: Recipient,
     /// What.
     pub content: Arc<str>,
     /// The sort of content; `text` if absent.
@@ -67,6 +79,27 @@ pub struct SendMessage {
     pub client_id: Option<Arc<str>>,
     /// A JSON object to keep with the message.
     pub metadata: Option<Arc<RawValue>>,
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// Into a conversation.
+    Conversation(ConversationId),
+    /// To another user.
+    User {
+        /// Who.
+        user: UserId,
+        /// In this conversation, which both must take part in; made as a direct one of the two if
+        /// it does not exist. Without, in the direct conversation of the two.
+        conversation: Option<ConversationId>,
+    },
+}
+
+impl From<ConversationId> for Recipient {
+    fn from(conversation: ConversationId) -> Self {
+        Self::Conversation(conversation)
+    }
 }
 
 /// Which messages a receipt is about.
@@ -99,6 +132,8 @@ pub enum Reply {
 /// A joined conversation with the page of messages that the client asked for.
 #[derive(Debug, Clone)]
 pub struct Joined {
+    /// Who asked.
+    pub viewer: UserId,
     /// The conversation.
     pub conversation: Conversation,
     /// Ascending by seq.
@@ -106,7 +141,7 @@ pub struct Joined {
     /// The conversation's newest seq; live events carry on after it.
     pub last_seq: u64,
     /// With `after`: whether messages between the page and `last_seq` remain to be fetched.
-    /// Without: whether there are older ones.
+    /// Otherwise: whether there are older ones than the page's.
     pub has_more: bool,
 }
 
@@ -117,6 +152,18 @@ pub struct Sent {
     pub message: Arc<Message>,
     /// Whether the same `client_id` had been committed before.
     pub duplicate: bool,
+}
+
+impl Reply {
+    /// The user whose command this answers, where the answer shows messages.
+    pub fn viewer(&self) -> Option<&UserId> {
+        match self {
+            Self::Joined(joined) => Some(&joined.viewer),
+            Self::Sent(sent) => Some(&sent.message.sender.id),
+            Self::Synced(synced) => synced.conversations.first().map(|joined| &joined.viewer),
+            Self::Authenticated { .. } | Self::Done => None,
+        }
+    }
 }
 
 /// What was missed, per conversation.

@@ -185,7 +185,7 @@ impl Chat {
     }
 
     /// The change is committed by now: whatever fails here must not look like a failure of it.
-    async fn tell_updated(&self, actor: &Actor, conversation: &Conversation) {
+    pub(super) async fn tell_updated(&self, actor: &Actor, conversation: &Conversation) {
         let last_message = self.store.last_message(&conversation.id).await;
         let last_message = last_message.unwrap_or_else(|e| {
             ChatError::from(e).log("a change is announced without the last message");

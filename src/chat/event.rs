@@ -54,6 +54,9 @@ pub enum Event {
         /// Those who share a conversation with them, and themselves.
         audience: Arc<[UserId]>,
     },
+    /// Who is online has changed somewhere in the cluster. For nodes with connections that are told
+    /// who is online ([`Topic::Online`](super::Topic::Online)). At most once.
+    OnlineChanged,
     /// A conversation was made, renamed, or its participants changed. For all participants.
     ConversationUpdated {
         /// As it is now.
@@ -102,7 +105,8 @@ impl Event {
             Self::MessageDelivered(receipt) | Self::MessageRead(receipt) => Some(&receipt.by.id),
             Self::Typing { user, .. } => Some(&user.id),
             Self::Presence { info, .. } => Some(&info.user),
-            Self::ConversationUpdated { .. }
+            Self::OnlineChanged
+            | Self::ConversationUpdated { .. }
             | Self::ConversationDeleted { .. }
             | Self::ParticipantRemoved { .. }
             | Self::Disconnect { .. }

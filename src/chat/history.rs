@@ -6,6 +6,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{
     Actor, Chat, ChatError, ChatResult, ConversationId, ErrorCode, Joined, Message, Page, Synced,
+    UserId, Waiting,
 };
 
 /// Conversations in one sync at most.
@@ -38,7 +39,7 @@ impl Chat {
         Ok(self.store.messages(id, &actor.profile.id, page).await?)
     }
 
-    /// The conversation with the newest page, or with what came after `after`.
+    /// The conversation with the newest page, or with what came after or before a seq.
     ///
     /// A caller that wants live events without a gap enters the room first and opens then: what is
     /// committed in between is in the page, in the room's events, or in both, and
@@ -47,19 +48,31 @@ impl Chat {
         &self,
         actor: &Actor,
         id: &ConversationId,
-        after: Option<u64>,
+        (before, after): (Option<u64>, Option<u64>),
         limit: Option<u32>,
     ) -> ChatResult<Joined> {
         let conversation = self.conversation(actor, id).await?;
-        let (messages, has_more) = self.messages(actor, id, None, after, limit).await?;
+        let (messages, has_more) = self.messages(actor, id, before, after, limit).await?;
         let newest = messages.last().map_or(0, |m| m.seq);
         let last_seq = conversation.last_seq.max(newest);
         Ok(Joined {
+            viewer: actor.profile.id.clone(),
             conversation,
             messages,
             last_seq,
             has_more,
         })
+    }
+
+    /// Conversations with messages that wait for the user, a page at a time; see
+    /// [`Store::waiting`](super::Store::waiting).
+    pub async fn waiting(
+        &self,
+        user: &UserId,
+        after: Option<&Waiting>,
+        limit: u32,
+    ) -> ChatResult<Vec<Waiting>> {
+        Ok(self.store.waiting(user, after, limit).await?)
     }
 
     /// [`Chat::open`] for many conversations at once, at most [`MAX_SYNC`], each after the seq that
@@ -75,7 +88,9 @@ impl Chat {
             .clamp(1, self.rules.page_size);
         let mut opened = stream::iter(conversations)
             .map(|(id, after)| async move {
-                let result = self.open(actor, &id, Some(after), Some(limit)).await;
+                let result = self
+                    .open(actor, &id, (None, Some(after)), Some(limit))
+                    .await;
                 (id, result)
             })
             .buffered(SYNC_WIDTH);

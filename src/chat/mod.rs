@@ -24,8 +24,8 @@ mod typing;
 
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use command::{
-    Command, ConversationPage, Joined, NewConversation, Page, ReceiptTarget, Reply, SendMessage,
-    Sent, Synced,
+    Command, ConversationPage, Joined, NewConversation, Page, ReceiptTarget, Recipient, Reply,
+    SendMessage, Sent, Synced,
 };
 pub use error::{ChatError, ChatResult, ErrorCode};
 pub use event::{Envelope, Event, Hearer, PresenceChange, Receipt};
@@ -37,6 +37,6 @@ pub use model::{
 };
 pub use ports::{
     Absence, Appended, Bus, Cursor, Local, MessageRef, OutboxId, Presence, Store, StoreError,
-    StoreResult, Topic, Unavailable, Unpublished,
+    StoreResult, Topic, Unavailable, Unpublished, Waiting,
 };
 pub use service::{Actor, Chat, Parts, Rules};

@@ -214,6 +214,8 @@ pub struct NewMessage {
     pub content: Arc<str>,
     /// A JSON object, or nothing.
     pub metadata: Option<Arc<RawValue>>,
+    /// Somebody else who must take part too, where the sender names one.
+    pub with: Option<UserId>,
     /// The time to record.
     pub created_at: Millis,
 }

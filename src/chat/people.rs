@@ -53,6 +53,16 @@ impl Chat {
         Ok(())
     }
 
+    /// A connection says that its user is gone from it: as [`Chat::disconnected`], but without the
+    /// grace, because nobody leaves by accident that way.
+    pub async fn withdraw(&self, user: &UserId, device: &DeviceId) -> ChatResult<()> {
+        self.stop_typing_of(device);
+        match self.presence.leave(user, device).await? {
+            Some(absence) => self.settle(user, absence).await,
+            None => Ok(()),
+        }
+    }
+
     async fn settle(&self, user: &UserId, absence: Absence) -> ChatResult<()> {
         if self.presence.settle(user, absence).await? {
             self.store.set_last_seen(user, self.clock.now()).await?;
@@ -78,6 +88,13 @@ impl Chat {
         origin: Option<&DeviceId>,
         change: PresenceChange,
     ) -> ChatResult<()> {
+        self.announce(
+            Envelope {
+                origin: None,
+                event: Event::OnlineChanged,
+            },
+            None,
+        );
         let mut audience = self.store.contacts(user, MAX_CONTACTS).await?;
         audience.push(user.clone());
         let Some(info) = self.whereabouts(std::slice::from_ref(user)).await?.pop() else {
@@ -146,6 +163,35 @@ impl Chat {
     /// Users announced online, a page by id.
     pub async fn online(&self, after: Option<&UserId>, limit: u32) -> ChatResult<Vec<UserId>> {
         Ok(self.presence.online(after, limit.clamp(1, 1000)).await?)
+    }
+
+    /// Everyone online but those who wish to appear offline, by id; `None` if more than `max` are.
+    pub async fn everyone_online(&self, max: u32) -> ChatResult<Option<Vec<UserId>>> {
+        let online = self.presence.online(None, max.saturating_add(1)).await?;
+        match online.len() > max as usize {
+            true => Ok(None),
+            false => Ok(Some(self.visible(&online).await?)),
+        }
+    }
+
+    /// The user and those online whom they share a conversation with, but for those who wish to
+    /// appear offline, at most `max`.
+    pub async fn contacts_online(&self, user: &UserId, max: u32) -> ChatResult<Vec<UserId>> {
+        let mut users = self.store.contacts(user, MAX_CONTACTS).await?;
+        users.push(user.clone());
+        users.sort();
+        let mut online = self.visible(&users).await?;
+        online.truncate(max as usize);
+        Ok(online)
+    }
+
+    /// Those who show themselves online.
+    async fn visible(&self, users: &[UserId]) -> ChatResult<Vec<UserId>> {
+        let infos = self.presence.get(users).await?;
+        let shown = infos
+            .into_iter()
+            .filter(|info| info.online && info.status != Status::Offline);
+        Ok(shown.map(|info| info.user).collect())
     }
 
     /// A user's live connections.

@@ -117,6 +117,17 @@ pub struct MessageRef {
     pub sender: UserId,
 }
 
+/// A conversation with messages that a user has not received yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// The highest seq that the user has received.
+    pub delivered_seq: u64,
+    /// When the conversation last changed, by which pages are ordered.
+    pub updated_at: Millis,
+}
+
 /// Which cursor of a participant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cursor {
@@ -138,9 +149,10 @@ pub enum Cursor {
 ///   get [`StoreError::NotParticipant`] from the methods that take the acting user.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Commits a message. Many calls share one transaction; the sender must be a participant when
-    /// it commits. A `client_id` that the sender used in another conversation is
-    /// [`StoreError::Conflict`].
+    /// Commits a message. Many calls share one transaction; the sender, and whoever the message
+    /// names beside ([`NewMessage::with`]), must be a participant when it commits. A `client_id`
+    /// that the sender used in another conversation is [`StoreError::Conflict`]. The sender's read
+    /// cursor moves with the message, the delivered one only where nothing before it is undelivered.
     async fn append(&self, message: NewMessage) -> StoreResult<Appended>;
 
     /// Tells that the events of these rows were handed to every node. The rows go soon after;
@@ -202,6 +214,17 @@ pub trait Store: Send + Sync + 'static {
         now: Millis,
     ) -> StoreResult<(Conversation, bool)>;
 
+    /// The conversation of that id, which both must take part in; made as a direct conversation of
+    /// the two if it does not exist, beside those that they have. The flag tells whether it was
+    /// made now. An `id` of a deleted conversation is [`StoreError::Conflict`].
+    async fn open_between(
+        &self,
+        id: &ConversationId,
+        a: &UserId,
+        b: &UserId,
+        now: Millis,
+    ) -> StoreResult<(Conversation, bool)>;
+
     /// Makes a group with the roles given. `id` taken: [`StoreError::Conflict`].
     async fn create_group(
         &self,
@@ -253,6 +276,16 @@ pub trait Store: Send + Sync + 'static {
         now: Millis,
     ) -> StoreResult<u64>;
 
+    /// Conversations of the user with messages above their delivered cursor, the one whose last
+    /// change is oldest first, at most `limit`; after the last of the page before, if given. One's
+    /// own messages do not wait.
+    async fn waiting(
+        &self,
+        user: &UserId,
+        after: Option<&Waiting>,
+        limit: u32,
+    ) -> StoreResult<Vec<Waiting>>;
+
     /// Where these messages are; unknown ones are left out. Whether the caller may know is for
     /// the caller to check.
     async fn locate(&self, ids: &[MessageId]) -> StoreResult<Vec<MessageRef>>;
@@ -296,6 +329,8 @@ pub enum Topic {
     Conversation(ConversationId),
     /// A user with connections on this node.
     User(UserId),
+    /// That somebody came or went, for nodes with connections that are told who is online.
+    Online,
 }
 
 /// The way to the other nodes.

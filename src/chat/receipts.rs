@@ -4,11 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Actor, Chat, ChatError, ChatResult, ConversationId, Cursor, Event, Message, MessageRef, Page,
-    Receipt, ReceiptTarget,
+    Receipt, ReceiptTarget, UserId,
 };
 
 /// Messages named in one receipt at most.
 const MAX_TARGETS: usize = 200;
+/// Messages of one sender that are confirmed one by one when many were handed over at once.
+const MAX_CONFIRMED: usize = 20;
 /// How many messages of one's own may follow the one of somebody else that a receipt for the
 /// whole conversation is told about.
 const OWN_MESSAGES_SKIPPED: u32 = 50;
@@ -26,34 +28,66 @@ impl Chat {
 
     async fn mark(&self, actor: &Actor, target: ReceiptTarget, cursor: Cursor) -> ChatResult<()> {
         for (conversation, refs) in self.resolve(actor, target).await? {
-            let Some(seq) = refs.iter().map(|r| r.seq).max() else {
-                continue;
+            self.advance(actor, &conversation, refs, cursor).await?;
+        }
+        Ok(())
+    }
+
+    /// Records that messages of a conversation were handed to a connection of the actor's whose
+    /// client confirms nothing itself. Of many messages of one sender the newest are confirmed to
+    /// them, which says the same of all earlier ones.
+    pub async fn handed_over(
+        &self,
+        actor: &Actor,
+        conversation: &ConversationId,
+        messages: &[Arc<Message>],
+    ) -> ChatResult<()> {
+        let mut left = BTreeMap::<&UserId, usize>::new();
+        let newest_first = messages.iter().rev().filter(|m| {
+            let confirmed = left.entry(&m.sender.id).or_default();
+            *confirmed += 1;
+            *confirmed <= MAX_CONFIRMED
+        });
+        let mut refs: Vec<_> = newest_first.map(place_of).collect();
+        refs.reverse();
+        self.advance(actor, conversation, refs, Cursor::Delivered)
+            .await
+    }
+
+    async fn advance(
+        &self,
+        actor: &Actor,
+        conversation: &ConversationId,
+        refs: Vec<MessageRef>,
+        cursor: Cursor,
+    ) -> ChatResult<()> {
+        let Some(seq) = refs.iter().map(|r| r.seq).max() else {
+            return Ok(());
+        };
+        let (user, now) = (&actor.profile.id, self.clock.now());
+        let before = self
+            .store
+            .advance(conversation, user, cursor, seq, now)
+            .await?;
+        // One event for each message that was named and is news, because clients tick off
+        // messages one by one; a message of one's own needs no receipt.
+        for r in refs
+            .into_iter()
+            .filter(|r| r.seq > before && &r.sender != user)
+        {
+            let receipt = Arc::new(Receipt {
+                conversation: r.conversation,
+                message: r.id,
+                seq: r.seq,
+                sender: r.sender,
+                by: actor.profile.clone(),
+                at: now,
+            });
+            let event = match cursor {
+                Cursor::Read => Event::MessageRead(receipt),
+                Cursor::Delivered => Event::MessageDelivered(receipt),
             };
-            let (user, now) = (&actor.profile.id, self.clock.now());
-            let before = self
-                .store
-                .advance(&conversation, user, cursor, seq, now)
-                .await?;
-            // One event for each message that was named and is news, because clients tick off
-            // messages one by one; a message of one's own needs no receipt.
-            for r in refs
-                .into_iter()
-                .filter(|r| r.seq > before && &r.sender != user)
-            {
-                let receipt = Arc::new(Receipt {
-                    conversation: r.conversation,
-                    message: r.id,
-                    seq: r.seq,
-                    sender: r.sender,
-                    by: actor.profile.clone(),
-                    at: now,
-                });
-                let event = match cursor {
-                    Cursor::Read => Event::MessageRead(receipt),
-                    Cursor::Delivered => Event::MessageDelivered(receipt),
-                };
-                self.announce_by(actor, event);
-            }
+            self.announce_by(actor, event);
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Actor, Appended, Chat, ChatError, ChatResult, Envelope, Event, MessageId, NewMessage,
-    SendMessage, Sent,
+    Actor, Appended, Chat, ChatError, ChatResult, ConversationId, Envelope, Event, MessageId,
+    NewConversation, NewMessage, Recipient, SendMessage, Sent, StoreError, UserId,
 };
 
 const MAX_KIND_CHARS: usize = 32;
@@ -16,30 +16,33 @@ impl Chat {
     /// repetition of the same `client_id` returns the first message and announces nothing.
     ///
     /// # Errors
-    /// `invalid`, `too_large`, `forbidden` (no participant), `not_found`, `conflict` (the
+    /// `invalid`, `too_large`, `forbidden` (no participant, or the receiver is none), `conflict` (the
     /// `client_id` was used in another conversation), `unavailable` (try again with the same
     /// `client_id`).
     pub async fn send(&self, actor: &Actor, send: SendMessage) -> ChatResult<Sent> {
         let kind = send.kind.clone().unwrap_or_else(|| Arc::from("text"));
         self.check(&send, &kind)?;
-        let conversation = send.conversation.clone();
+        let (conversation, with) = self.place(actor, send.to).await?;
         let Appended {
             message,
             participants,
             duplicate,
             outbox,
         } = self
-            .store
-            .append(NewMessage {
-                id: MessageId::generate(),
-                conversation: send.conversation,
-                sender: actor.profile.clone(),
-                client_id: send.client_id,
-                kind,
-                content: send.content,
-                metadata: send.metadata,
-                created_at: self.clock.now(),
-            })
+            .append(
+                actor,
+                NewMessage {
+                    id: MessageId::generate(),
+                    conversation: conversation.clone(),
+                    sender: actor.profile.clone(),
+                    client_id: send.client_id,
+                    kind,
+                    content: send.content,
+                    metadata: send.metadata,
+                    with,
+                    created_at: self.clock.now(),
+                },
+            )
             .await?;
         if !duplicate {
             // Not every client says that it stopped before it sends.
@@ -57,6 +60,51 @@ impl Chat {
             );
         }
         Ok(Sent { message, duplicate })
+    }
+
+    /// The conversation meant, and who else must take part in it.
+    async fn place(
+        &self,
+        actor: &Actor,
+        to: Recipient,
+    ) -> ChatResult<(ConversationId, Option<UserId>)> {
+        let (other, conversation) = match to {
+            Recipient::Conversation(conversation) => return Ok((conversation, None)),
+            Recipient::User { user, conversation } => (user, conversation),
+        };
+        if other == actor.profile.id {
+            return Err(ChatError::invalid("a message needs somebody else"));
+        }
+        match conversation {
+            Some(conversation) => Ok((conversation, Some(other))),
+            None => {
+                let (direct, _) = self
+                    .create(actor, NewConversation::Direct { other, id: None })
+                    .await?;
+                Ok((direct.id, None))
+            }
+        }
+    }
+
+    /// Commits a message; where it names its receiver, the conversation is made on first use.
+    async fn append(&self, actor: &Actor, message: NewMessage) -> ChatResult<Appended> {
+        let Some(with) = message.with.clone() else {
+            return Ok(self.store.append(message).await?);
+        };
+        // Nearly always the conversation is there, and its commit finds out who takes part.
+        match self.store.append(message.clone()).await {
+            Err(StoreError::NotFound) => {}
+            appended => return Ok(appended?),
+        }
+        let (me, now) = (&actor.profile.id, self.clock.now());
+        let opened = self
+            .store
+            .open_between(&message.conversation, me, &with, now);
+        let (conversation, made) = opened.await?;
+        if made {
+            self.tell_updated(actor, &conversation).await;
+        }
+        Ok(self.store.append(message).await?)
     }
 
     fn check(&self, send: &SendMessage, kind: &str) -> ChatResult<()> {

@@ -106,8 +106,9 @@ impl Chat {
     }
 
     /// Runs a command that needs no connection of its own. The Socket.IO edge handles the rest
-    /// ([`Command::Join`], [`Command::Leave`], [`Command::Sync`], [`Command::Authenticate`]),
-    /// because rooms and tokens belong to connections.
+    /// ([`Command::Join`], [`Command::Leave`], [`Command::Sync`], [`Command::Introduce`],
+    /// [`Command::Withdraw`], [`Command::Authenticate`]), because rooms and tokens belong to
+    /// connections.
     ///
     /// `in_room` tells whether the acting connection is in the room of the conversation that the
     /// command names; a removed participant is out of it at once, so it proves participation.
@@ -131,9 +132,12 @@ impl Chat {
             Command::SetStatus(status) => {
                 self.set_status(actor, status).await.map(|()| Reply::Done)
             }
+            Command::Heartbeat => Ok(Reply::Done),
             Command::Join { .. }
             | Command::Leave { .. }
             | Command::Sync { .. }
+            | Command::Introduce { .. }
+            | Command::Withdraw
             | Command::Authenticate { .. } => {
                 Err(ChatError::invalid("this needs a Socket.IO connection"))
             }

@@ -195,6 +195,8 @@ pub struct Transport {
     pub write_timeout: Duration,
     /// Packets waiting for one connection at most.
     pub send_queue: usize,
+    /// Packets from this size on are compressed, in bytes; 0: none.
+    pub compress_from_bytes: usize,
     /// Events of one connection waiting to be handled at most.
     pub receive_queue: usize,
 }
@@ -228,6 +230,11 @@ pub struct Chat {
     /// How long a user stays online without a device.
     #[serde(deserialize_with = "ms", rename = "presence_grace_ms")]
     pub presence_grace: Duration,
+    /// Users in a list of all who are online at most.
+    pub online_list_max: u32,
+    /// The least time between two such lists.
+    #[serde(deserialize_with = "ms", rename = "online_list_interval_ms")]
+    pub online_list_interval: Duration,
 }
 
 /// `[limits]`

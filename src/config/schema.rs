@@ -154,6 +154,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("transport.upgrade_timeout_ms", 100, 600_000),
     ("transport.write_timeout_ms", 100, 600_000),
     ("transport.send_queue", 1, 1_000_000),
+    ("transport.compress_from_bytes", 0, 1_000_000),
     // Reading pauses above half of it: half of 1 would never let anything in.
     ("transport.receive_queue", 2, 1_000_000),
     ("chat.max_content_chars", 1, 10_000_000),
@@ -163,6 +164,8 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("chat.typing_timeout_ms", 1, DAY_MS),
     ("chat.typing_throttle_ms", 0, DAY_MS),
     ("chat.presence_grace_ms", 0, DAY_MS),
+    ("chat.online_list_max", 1, 1_000_000),
+    ("chat.online_list_interval_ms", 10, DAY_MS),
     ("limits.events_per_second", 1, RATE),
     ("limits.events_burst", 1, RATE),
     ("limits.flood_close_after", 1, RATE),

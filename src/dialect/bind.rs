@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatError, ConversationId, ErrorCode, InvalidId, MessageId, Status};
+use crate::chat::{ChatError, ConversationId, ErrorCode, InvalidId, MessageId, Status, UserId};
 
 use super::{
     capture::{Captured, MAX_ELEMENTS, Slot, Slots},
@@ -202,6 +202,10 @@ impl<'r, 'a> Arguments<'r, 'a> {
     }
 
     pub(super) fn key(&self, field: usize) -> Read<Arc<str>> {
+        // Clients number their messages, too.
+        if let Some(Found::Captured(Captured::Number(number), _)) = self.find(field)? {
+            return Ok(Some(number.to_string().into()));
+        }
         let Some((text, slot)) = self.checked_text(field)? else {
             return Ok(None);
         };
@@ -230,11 +234,24 @@ impl<'r, 'a> Arguments<'r, 'a> {
         }
     }
 
+    /// Whether the alternative gives the field a value at all.
+    pub(super) fn binds(&self, field: usize) -> bool {
+        self.bindings[field].is_some()
+    }
+
     pub(super) fn id(&self, field: usize) -> Read<ConversationId> {
+        self.parsed(field, ConversationId::new)
+    }
+
+    pub(super) fn user(&self, field: usize) -> Read<UserId> {
+        self.parsed(field, UserId::new)
+    }
+
+    fn parsed<T>(&self, field: usize, parse: fn(&str) -> Result<T, InvalidId>) -> Read<T> {
         let Some((text, slot)) = self.checked_text(field)? else {
             return Ok(None);
         };
-        match (ConversationId::new(&text), slot) {
+        match (parse(&text), slot) {
             (Ok(id), _) => Ok(Some(id)),
             (Err(_), Some(slot)) => self.refuse(slot, &InvalidId.to_string()),
             (Err(_), None) => Ok(None),

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::chat::{ChatError, Command, ReceiptTarget, Reply, SendMessage};
+use crate::chat::{ChatError, Command, ReceiptTarget, Recipient, Reply, SendMessage};
 
 use super::{
     bind::{Arguments, Failure},
@@ -17,6 +17,8 @@ use super::{
 pub(super) enum FieldType {
     /// A conversation's id.
     Id,
+    /// A user's id.
+    User,
     /// A message's id, or a list of them.
     Ids,
     /// Any text.
@@ -46,8 +48,8 @@ pub(super) struct Field {
 pub(super) struct Spec {
     pub name: &'static str,
     pub fields: &'static [Field],
-    /// Whether at least one of the fields is needed, whichever.
-    pub some: bool,
+    /// Of these, one at least must be bound; none if empty.
+    pub any_of: &'static [&'static str],
     /// What its ack and its answers see.
     pub reply: Kind,
     /// Makes the command. Fields are asked for by their place in `fields`.
@@ -58,30 +60,39 @@ const fn field(name: &'static str, ty: FieldType, required: bool) -> Field {
     Field { name, ty, required }
 }
 
+/// The command from which on a connection follows its user's conversations.
+pub(super) const INTRODUCE: &str = "introduce";
+
 const CONVERSATION: Field = field("conversation", FieldType::Id, true);
+const USER: &[Field] = &[field("user", FieldType::User, false)];
 const RECEIPT: &[Field] = &[
     field("conversation", FieldType::Id, false),
     field("messages", FieldType::Ids, false),
 ];
 
 /// Every command.
-pub(super) const COMMANDS: [Spec; 9] = [
+pub(super) const COMMANDS: [Spec; 12] = [
     Spec {
         name: "join",
-        fields: &[CONVERSATION, field("after", FieldType::Number, false)],
-        some: false,
+        fields: &[
+            CONVERSATION,
+            field("after", FieldType::Number, false),
+            field("before", FieldType::Number, false),
+        ],
+        any_of: &[],
         reply: Kind::Joined,
         build: |args| {
             Ok(Command::Join {
                 conversation: args.required(0, Arguments::id)?,
                 after: args.number(1)?,
+                before: args.number(2)?,
             })
         },
     },
     Spec {
         name: "leave",
         fields: &[CONVERSATION],
-        some: false,
+        any_of: &[],
         reply: Kind::Done,
         build: |args| {
             Ok(Command::Leave {
@@ -92,17 +103,18 @@ pub(super) const COMMANDS: [Spec; 9] = [
     Spec {
         name: "send",
         fields: &[
-            CONVERSATION,
+            field("conversation", FieldType::Id, false),
             field("content", FieldType::Text, true),
             field("kind", FieldType::Text, false),
             field("client_id", FieldType::Key, false),
             field("metadata", FieldType::Object, false),
+            field("receiver", FieldType::User, false),
         ],
-        some: false,
+        any_of: &["conversation", "receiver"],
         reply: Kind::Sent,
         build: |args| {
             Ok(Command::Send(SendMessage {
-                conversation: args.required(0, Arguments::id)?,
+                to: recipient(args)?,
                 content: args.required(1, Arguments::text)?,
                 kind: args.text(2)?,
                 client_id: args.key(3)?,
@@ -113,21 +125,21 @@ pub(super) const COMMANDS: [Spec; 9] = [
     Spec {
         name: "read",
         fields: RECEIPT,
-        some: true,
+        any_of: &["conversation", "messages"],
         reply: Kind::Done,
         build: |args| receipt(args).map(Command::Read),
     },
     Spec {
         name: "delivered",
         fields: RECEIPT,
-        some: true,
+        any_of: &["conversation", "messages"],
         reply: Kind::Done,
         build: |args| receipt(args).map(Command::Delivered),
     },
     Spec {
         name: "typing",
         fields: &[CONVERSATION, field("on", FieldType::Flag, true)],
-        some: false,
+        any_of: &[],
         reply: Kind::Done,
         build: |args| {
             Ok(Command::Typing {
@@ -139,14 +151,14 @@ pub(super) const COMMANDS: [Spec; 9] = [
     Spec {
         name: "set_status",
         fields: &[field("status", FieldType::Status, true)],
-        some: false,
+        any_of: &[],
         reply: Kind::Done,
         build: |args| Ok(Command::SetStatus(args.required(0, Arguments::status)?)),
     },
     Spec {
         name: "authenticate",
         fields: &[field("token", FieldType::Text, true)],
-        some: false,
+        any_of: &[],
         reply: Kind::Authenticated,
         build: |args| {
             let token: Arc<str> = args.required(0, Arguments::text)?;
@@ -158,14 +170,49 @@ pub(super) const COMMANDS: [Spec; 9] = [
     Spec {
         name: "sync",
         fields: &[field("conversations", FieldType::Numbers, true)],
-        some: false,
+        any_of: &[],
         reply: Kind::Synced,
         build: |args| {
             let conversations: BTreeMap<_, _> = args.required(0, Arguments::numbers)?;
             Ok(Command::Sync { conversations })
         },
     },
+    Spec {
+        name: INTRODUCE,
+        fields: USER,
+        any_of: &[],
+        reply: Kind::Done,
+        build: |args| {
+            Ok(Command::Introduce {
+                user: args.user(0)?,
+            })
+        },
+    },
+    Spec {
+        name: "withdraw",
+        fields: &[],
+        any_of: &[],
+        reply: Kind::Done,
+        build: |_| Ok(Command::Withdraw),
+    },
+    Spec {
+        name: "heartbeat",
+        fields: &[],
+        any_of: &[],
+        reply: Kind::Done,
+        build: |_| Ok(Command::Heartbeat),
+    },
 ];
+
+/// A message must go somewhere: into a conversation, to somebody, or both.
+fn recipient(args: &Arguments<'_, '_>) -> Result<Recipient, Failure> {
+    let (conversation, receiver) = (args.id(0)?, args.user(5)?);
+    match (receiver, conversation) {
+        (Some(user), conversation) => Ok(Recipient::User { user, conversation }),
+        (None, Some(conversation)) => Ok(Recipient::Conversation(conversation)),
+        (None, None) => Err(args.missing(if args.binds(0) { 0 } else { 5 })),
+    }
+}
 
 /// A receipt must say something: which messages, or all of which conversation.
 fn receipt(args: &Arguments<'_, '_>) -> Result<ReceiptTarget, Failure> {

@@ -2,7 +2,7 @@
 
 use super::{
     Dialect, Handshake, Rule,
-    command::{COMMANDS, Spec},
+    command::{COMMANDS, INTRODUCE, Spec},
     hint::unknown,
     inbound::{Captures, Path},
     outbound::{Answer, Words},
@@ -11,8 +11,9 @@ use super::{
     vocabulary::{EVENTS, Kind},
 };
 
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "description",
+    "follows",
     "handshake",
     "greet",
     "ack",
@@ -62,6 +63,10 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
             wants.push(captures.wants);
         }
     }
+    let follows = match root.get("follows") {
+        Some(node) => follows(node, &rules, templates.problems),
+        None => false,
+    };
     let mut out = Vec::new();
     out.resize_with(EVENTS.len(), Vec::new);
     for node in list(root.get("out")) {
@@ -73,6 +78,7 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
         name: name.to_owned(),
         index: 0,
         description,
+        follows,
         shapes: templates.shapes(),
         names,
         wants,
@@ -95,6 +101,19 @@ fn inbound<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a [(String, 
         return None;
     }
     node.table(problems)
+}
+
+/// Whether connections follow their user's conversations; from when on, an event must say.
+fn follows(node: &Node, rules: &[Rule], problems: &mut Problems) -> bool {
+    let Value::Flag(follows) = node.value else {
+        let message = format!("must be true or false, not {}", node.describe());
+        problems.at(node, message);
+        return false;
+    };
+    if follows && rules.iter().all(|rule| rule.command != INTRODUCE) {
+        problems.at(node, format!("needs an event of the command `{INTRODUCE}`"));
+    }
+    follows
 }
 
 fn list(node: Option<&Node>) -> &[Node] {
@@ -173,6 +192,9 @@ fn in_rule(node: &Node, templates: &mut Templates<'_>) -> Option<(Rule, Captures
         Some((args, _)) => templates
             .problems
             .at(args, "needs at least one table of fields"),
+        None if spec.any_of.is_empty() && spec.fields.iter().all(|f| !f.required) => {
+            alternatives.push(Captures::nothing(spec, &asides));
+        }
         None => templates.problems.at(node, "needs `args`"),
     }
     let claims = captures.paths(node.get("claims"), templates.problems);

@@ -58,6 +58,11 @@ impl Dialect {
         }
         table(&mut text, &rows);
         text.push_str("* under a condition\n");
+        if self.follows {
+            text.push_str(
+                "Connections hear all conversations of their user, without joining them.\n",
+            );
+        }
 
         let mut rows = vec![row(["Shape", "with"])];
         let shapes = self.shapes.iter();

@@ -178,6 +178,11 @@ impl Captures {
         let table = node.table(problems)?;
         let names: Vec<&str> = spec.fields.iter().map(|f| f.name).collect();
         node.allow(&names, problems);
+        let is_bound = |name: &str| table.iter().any(|(bound, _)| bound == name);
+        if !spec.any_of.is_empty() && !spec.any_of.iter().any(|name| is_bound(name)) {
+            let needed = spec.any_of.join("` or `");
+            problems.at(node, format!("`{}` needs `{needed}`", spec.name));
+        }
         let mut tree = Tree::default();
         let mut bindings = Vec::new();
         for field in spec.fields {
@@ -187,7 +192,9 @@ impl Captures {
                 problems.at(node, message);
             }
             bindings.push(bound.and_then(|(_, node)| {
-                self.binding(field, node, &mut tree)
+                let alone = spec.any_of.contains(&field.name)
+                    && spec.any_of.iter().filter(|name| is_bound(name)).count() == 1;
+                self.binding(field, node, field.required || alone, &mut tree)
                     .map_err(|message| problems.at(node, message))
                     .ok()
             }));
@@ -195,11 +202,30 @@ impl Captures {
         for (path, look) in asides {
             tree.add_aside(path, look.clone());
         }
-        let looks = tree.arguments(spec.some);
+        let looks = tree.arguments(!spec.any_of.is_empty());
         Some(Alternative { bindings, looks })
     }
 
-    fn binding(&mut self, field: &Field, node: &Node, tree: &mut Tree) -> Result<Binding, String> {
+    /// The alternative of a rule without arguments.
+    pub(super) fn nothing(spec: &Spec, asides: &[(Path, Look)]) -> Alternative {
+        let mut tree = Tree::default();
+        for (path, look) in asides {
+            tree.add_aside(path, look.clone());
+        }
+        Alternative {
+            bindings: spec.fields.iter().map(|_| None).collect(),
+            looks: tree.arguments(false),
+        }
+    }
+
+    /// `needed`: whether the alternative does not apply without the field.
+    fn binding(
+        &mut self,
+        field: &Field,
+        node: &Node,
+        needed: bool,
+        tree: &mut Tree,
+    ) -> Result<Binding, String> {
         if let Value::Table(members) = &node.value {
             return self.assembled(field, members, tree);
         }
@@ -212,7 +238,8 @@ impl Captures {
         };
         let constant = expr.terms.iter().any(|t| !matches!(t, Term::Path(_)));
         // Where there are several names for it, no single one is needed.
-        let optional = constant || expr.terms.len() > 1 || !(field.required || required);
+        let optional = constant || expr.terms.len() > 1 || !(needed || required);
+        let mut paths = Vec::new();
         for (i, term) in expr.terms.iter().enumerate() {
             let Term::Path(path) = term else {
                 if i + 1 < expr.terms.len() {
@@ -222,10 +249,15 @@ impl Captures {
                 continue;
             };
             let path = Path::parse(path)?;
-            tree.add(&path, field.name, optional, look(field.ty, &binding.checks));
+            let shown = look(field.ty, &binding.checks);
+            tree.add(&path, field.name, optional, shown);
+            paths.push(path.clone());
             let slot = self.slot(path, field.ty == FieldType::Object)?;
             self.keep(slot, field.ty);
             binding.terms.push(Given::Slot(slot));
+        }
+        if !constant && (needed || required) {
+            tree.need_one(&paths);
         }
         Ok(binding)
     }
@@ -283,7 +315,8 @@ fn look(ty: FieldType, checks: &[Check]) -> Look {
         (FieldType::Flag, _) => Look::Flag,
         (FieldType::Object, _) => Look::Record(Box::new(Look::Any)),
         (FieldType::Numbers, _) => Look::Record(Box::new(Look::Number)),
-        (FieldType::Id | FieldType::Text | FieldType::Key | FieldType::Status, _) => Look::Text,
+        (FieldType::Key, _) => Look::Either(vec![Look::Text, Look::Number]),
+        (FieldType::Id | FieldType::User | FieldType::Text | FieldType::Status, _) => Look::Text,
     }
 }
 

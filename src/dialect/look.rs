@@ -55,6 +55,8 @@ pub(super) struct Element {
     /// What people see where the look says nothing.
     pub label: String,
     pub optional: bool,
+    /// As for a [`Member`].
+    pub hidden: bool,
     pub look: Look,
 }
 
@@ -71,6 +73,17 @@ impl Look {
     /// This or any other JSON value.
     pub(super) fn or_anything(self) -> Self {
         Self::Either(vec![self, Self::Any])
+    }
+
+    /// What was [`Look::or_anything`], now with something certain in place of anything.
+    pub(super) fn instead_of_anything(self, other: Self) -> Self {
+        match self {
+            Self::Either(looks) => {
+                let certain = looks.into_iter().filter(|l| !matches!(l, Self::Any));
+                Self::Either(certain.chain([other]).collect())
+            }
+            look => look,
+        }
     }
 
     /// How it looks to people; `None` for a plain value.
@@ -124,7 +137,7 @@ pub(super) fn members(parts: &[Part]) -> String {
 
 /// The elements of a list, or arguments, as people see them.
 pub(super) fn list(elements: &[Element]) -> String {
-    let shown = elements.iter().map(|element| {
+    let shown = elements.iter().filter(|e| !e.hidden).map(|element| {
         let sketch = element.look.sketch();
         sketch.unwrap_or_else(|| element.label.clone())
     });

@@ -188,6 +188,10 @@ pub(super) const HELLO: &[Member] = members!(Item::Hello(h) => {
     "now": Type::Time => Datum::Time(h.now);
 });
 
+pub(super) const ONLINE: &[Member] = members!(Item::Online(users) => {
+    "users": Type::TextList => Datum::List(List::UserIds(users));
+});
+
 pub(super) const ERROR: &[Member] = members!(Item::Error(e) => {
     "code": Type::Choice(codes) => Datum::Text(e.code.as_str());
     "message": Type::Text => Datum::Text(&e.message);

@@ -4,68 +4,11 @@
 //! core never sees a dialect, and no event name is written in Rust: `config/dialects/*.toml` are
 //! embedded, and a folder named in the configuration adds to them or replaces them.
 //!
-//! # The files
-//!
-//! ```toml
-//! description = "for people"
-//!
-//! [handshake]                        # of the CONNECT packet's auth object
-//! token = "token or accessToken"     # where the token is
-//! claims = ["userId"]                # must name the token's own user
-//!
-//! [[greet]]                          # sent to a fresh connection
-//! event = "connected"
-//! payload = { userId = "user.id", socketId = "device" }
-//!
-//! [ack]                              # to a command that succeeded, unless its rule says otherwise
-//! ok = true
-//! [ack_error]                        # to one that did not
-//! error = "error.code"
-//! [error]                            # sent instead where no ack was asked
-//! event = "error"
-//! payload = { message = "error.message" }
-//!
-//! [shape.message]                    # an object that several payloads share
-//! of = "message"                     # message, user, participant, conversation, joined
-//! payload = { id = "message.id", text = "message.content" }
-//!
-//! [in."message:send"]                # what a client says
-//! command = "send"
-//! args = [                           # tried in order
-//!     { conversation = "$0", content = "$1" },
-//!     { conversation = "conversationId or chatId", content = "text | truncate 1000" },
-//! ]
-//! claims = ["senderId"]                # if there, must name the connection's own user
-//! ignored = ["userName"]               # sent by clients, and of no use; for the printed types
-//! ack = { ok = true, message = "message | shape message" }
-//! answer = [{ event = "message:sent", payload = { id = "message.id" } }]
-//!
-//! [[out]]                            # what clients hear
-//! on = "message.created"
-//! to = ["own_device", "other"]       # origin, own_device, other, absent
-//! when = { "message.kind" = ["text", "image"] }
-//! event = "message:new"
-//! payload = { "..." = "message | shape message", mine = "hearer.own" }
-//! ```
-//!
-//! **Expressions** are texts: `term or term ... | filter`. A term is a path, a `'text'`, a number,
-//! `true`, `false`, `null`, `[]` or `{}`. The first term that is there counts.
-//!
-//! **Inbound paths** name values among the arguments: `$0` is the first argument, `$1.a.b` is
-//! inside the second, `a.b` is short for `$0.a.b`. An alternative applies if its whole arguments
-//! have the right type and its required fields are there; a field that is there and wrong is an
-//! error. `null` counts as absent. Filters: `truncate N`, `max_chars N`, `one_of a b`,
-//! `map from=to ...`, `required`, and of an object `without a b`. A table in place of an expression
-//! collects values into an object: `metadata = { attachments = "attachments" }`. Further arguments
-//! are ignored.
-//!
-//! **Outbound paths** name members of what a rule is about; the table in `members.rs` is
-//! complete, and an unknown path is answered with the list. Filters: `ms` (a time as milliseconds
-//! instead of ISO 8601), `excerpt N`, `map from=to ...`, `shape NAME`. What is absent is left out
-//! of an object and is `null` in a list; `or null` writes it. `"..."` takes over the members of a
-//! shaped thing or of a JSON object such as `message.metadata`; of the latter, members named beside
-//! it are dropped, `"...missing"` adds members where it has none of the name, `"...present"`
-//! replaces them where it has. `args = [...]` in place of `payload` gives several arguments.
+//! What a file can say is described in `docs/dialects.md`, which a test holds complete. In short:
+//! `[handshake]` says where the token is, `[[greet]]` greets, `[in.NAME]` binds the arguments of what
+//! clients say to the fields of a command (`command.rs`) and says how it is answered, `[[out]]` says
+//! which words which role hears of an event (`vocabulary.rs`, `members.rs`), `[shape.NAME]` is what
+//! several payloads share, `[ack]`, `[ack_error]` and `[error]` are what is not said otherwise.
 
 mod bind;
 mod capture;
@@ -100,7 +43,7 @@ use self::{
     inbound::{Alternative, Captures},
     look::Element,
     outbound::{Answer, OutRule, Words},
-    render::{Program, Scope, Shape, push_text},
+    render::{Eyes, Program, Scope, Shape, push_text},
     vocabulary::Item,
 };
 
@@ -161,6 +104,7 @@ pub struct Dialect {
     name: String,
     index: usize,
     description: String,
+    follows: bool,
     shapes: Vec<Arc<Shape>>,
     /// By rule, its event's name.
     names: Vec<String>,
@@ -246,9 +190,31 @@ impl Dialect {
         let Some((at, item)) = vocabulary::event(event) else {
             return Vec::new();
         };
+        self.words(at, item, hearer)
+    }
+
+    /// What a connection hears when who is online has changed: all of them.
+    pub fn encode_online(&self, users: &[UserId]) -> Vec<String> {
+        self.words(vocabulary::ONLINE, Item::Online(users), Hearer::Other)
+    }
+
+    /// Whether connections are told who is online.
+    pub fn hears_online(&self) -> bool {
+        !self.out[vocabulary::ONLINE].is_empty()
+    }
+
+    /// Whether connections hear their user's conversations without joining them, from their
+    /// introduction ([`Command::Introduce`]) on and beginning with what waits for the user. What
+    /// such a connection was handed counts as delivered, because its client confirms nothing.
+    pub fn follows(&self) -> bool {
+        self.follows
+    }
+
+    fn words(&self, at: usize, item: Item<'_>, hearer: Hearer) -> Vec<String> {
+        let own = matches!(hearer, Hearer::Origin | Hearer::OwnDevice);
         let scope = Scope {
             item,
-            own: matches!(hearer, Hearer::Origin | Hearer::OwnDevice),
+            eyes: Eyes::Causer(own),
         };
         self.out[at]
             .iter()
@@ -260,10 +226,7 @@ impl Dialect {
     /// The arguments of the ack to a command that succeeded, as a JSON array.
     pub fn ack(&self, rule: RuleId, reply: &Reply) -> String {
         let own_ack = self.rule(rule).and_then(|rule| rule.ack.as_ref());
-        own_ack
-            .unwrap_or(&self.ack)
-            .program
-            .text(own(command::reply_item(reply)))
+        own_ack.unwrap_or(&self.ack).program.text(answered(reply))
     }
 
     /// The arguments of the ack to an event that was refused, as a JSON array.
@@ -279,7 +242,7 @@ impl Dialect {
     /// asked. Each is a JSON array `["name", {...}]`.
     pub fn answer(&self, rule: RuleId, reply: &Reply) -> Vec<String> {
         let mut events = Vec::new();
-        let scope = own(command::reply_item(reply));
+        let scope = answered(reply);
         for answer in self.rule(rule).map_or(&[][..], |rule| &rule.answers) {
             answer.run(scope, &mut events);
         }
@@ -301,7 +264,22 @@ impl Dialect {
 
 /// What the causing connection itself is told.
 fn own(item: Item<'_>) -> Scope<'_> {
-    Scope { item, own: true }
+    Scope {
+        item,
+        eyes: Eyes::Causer(true),
+    }
+}
+
+/// What the templates of an answer to a command see.
+fn answered(reply: &Reply) -> Scope<'_> {
+    let item = command::reply_item(reply);
+    match reply.viewer() {
+        Some(user) => Scope {
+            item,
+            eyes: Eyes::User(user),
+        },
+        None => own(item),
+    }
 }
 
 /// `["name", ...args]` of a name and a JSON array.

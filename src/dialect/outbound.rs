@@ -8,7 +8,7 @@ use super::{
     render::{Program, Scope, Source},
     source::{Node, Value},
     template::Templates,
-    vocabulary::{Datum, EVENTS, Kind, Type},
+    vocabulary::{CREATED, Datum, EVENTS, Kind, ONLINE, Type},
 };
 
 /// Who hears an event, for those who name somebody else.
@@ -88,7 +88,7 @@ impl Answer {
             None => out.push(self.words.program.text(scope)),
             Some(Datum::List(list)) => list.each(|datum| {
                 if let Datum::Thing(item) = datum {
-                    out.push(self.words.program.text(Scope { item, ..scope }));
+                    out.push(self.words.program.text(scope.of(item)));
                 }
             }),
             Some(_) => {}
@@ -155,8 +155,13 @@ impl Templates<'_> {
             };
             match Hearer::ALL.into_iter().find(|h| hearer_name(*h) == name) {
                 // Whoever is outside the room hears of messages only.
-                Some(Hearer::Absent) if on != 0 => {
-                    let message = format!("`absent` goes with \"{}\" only", EVENTS[0].0);
+                Some(Hearer::Absent) if on != CREATED => {
+                    let message = format!("`absent` goes with \"{}\" only", EVENTS[CREATED].0);
+                    self.problems.at(node, message);
+                }
+                // Nobody caused it.
+                Some(Hearer::Origin | Hearer::OwnDevice) if on == ONLINE => {
+                    let message = format!("\"{}\" goes to `other` only", EVENTS[ONLINE].0);
                     self.problems.at(node, message);
                 }
                 Some(hearer) => hearers.push(hearer),

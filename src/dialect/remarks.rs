@@ -11,15 +11,18 @@ use super::{
     vocabulary::EVENTS,
 };
 
-/// The commands without which there is not much of a chat.
-const COMMON: [&str; 2] = ["join", "send"];
-
 impl Dialect {
     /// What may or may not be meant so, a line each.
     pub(super) fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
-        for command in COMMON {
-            if self.rules.iter().all(|rule| rule.command != command) {
+        // Whoever follows every conversation joins none.
+        let common: &[&str] = if self.follows {
+            &["send"]
+        } else {
+            &["join", "send"]
+        };
+        for command in common {
+            if self.rules.iter().all(|rule| rule.command != *command) {
                 remarks.push(format!("no event has the command \"{command}\""));
             }
         }

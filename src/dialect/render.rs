@@ -9,6 +9,8 @@ use std::{fmt::Write, sync::Arc};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::chat::UserId;
+
 use super::{
     capture::TextSeed,
     look::Part,
@@ -87,7 +89,7 @@ pub(super) struct Source {
     pub steps: Vec<Get>,
     /// Members of a JSON object to follow from there.
     pub json: Vec<String>,
-    /// Instead: whether the hearer is the user who caused the event.
+    /// Instead: whether the thing is the hearer's own.
     pub own: bool,
 }
 
@@ -122,14 +124,42 @@ impl Builder {
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     pub item: Item<'a>,
-    /// Whether the hearer is the user who caused the event.
-    pub own: bool,
+    pub eyes: Eyes<'a>,
+}
+
+/// Whose eyes a template sees with.
+#[derive(Clone, Copy)]
+pub(super) enum Eyes<'a> {
+    /// Whether they are of the user who caused the event. It is encoded once for all who are, and
+    /// once for all others.
+    Causer(bool),
+    /// Of this user, who asked.
+    User(&'a UserId),
+}
+
+impl<'a> Scope<'a> {
+    /// The same eyes on something else.
+    pub(super) fn of(self, item: Item<'a>) -> Self {
+        Self { item, ..self }
+    }
+
+    /// Whether what is seen is the seer's own.
+    fn own(self) -> bool {
+        match (self.eyes, self.item) {
+            (Eyes::Causer(own), _) => own,
+            (Eyes::User(user), Item::Message(message)) => &message.sender.id == user,
+            (Eyes::User(user), Item::Profile(profile)) => &profile.id == user,
+            (Eyes::User(user), Item::Participant(p)) => &p.profile.id == user,
+            // An answer to one's own question.
+            (Eyes::User(_), _) => true,
+        }
+    }
 }
 
 impl Source {
     pub(super) fn get<'a>(&self, scope: Scope<'a>) -> Datum<'a> {
         if self.own {
-            return Datum::Flag(scope.own);
+            return Datum::Flag(scope.own());
         }
         let mut datum = Datum::Thing(scope.item);
         for step in &self.steps {
@@ -162,13 +192,13 @@ impl Pick {
     fn put(&self, scope: Scope<'_>, out: &mut String) {
         match (self.get(scope), &self.fallback) {
             (Datum::Absent, Some(json)) => out.push_str(json),
-            (datum, _) => self.form.put(datum, scope.own, out),
+            (datum, _) => self.form.put(datum, scope, out),
         }
     }
 }
 
 impl Form {
-    fn put(&self, datum: Datum<'_>, own: bool, out: &mut String) {
+    fn put<'a>(&self, datum: Datum<'a>, scope: Scope<'a>, out: &mut String) {
         match datum {
             Datum::Absent => out.push_str("null"),
             Datum::Text(text) => self.put_text(text, out),
@@ -186,7 +216,7 @@ impl Form {
             Datum::Thing(item) => match self {
                 Self::Shape(shape) => {
                     out.push('{');
-                    shape.members.run(Scope { item, own }, out);
+                    shape.members.run(scope.of(item), out);
                     close(out, '}');
                 }
                 // A thing without a shape is refused when the file is loaded.
@@ -195,7 +225,7 @@ impl Form {
             Datum::List(list) => {
                 out.push('[');
                 list.each(|datum| {
-                    self.put(datum, own, out);
+                    self.put(datum, scope, out);
                     out.push(',');
                 });
                 close(out, ']');
@@ -226,13 +256,13 @@ impl Program {
                     Datum::Absent => {}
                     datum => {
                         out.push_str(key);
-                        pick.form.put(datum, scope.own, out);
+                        pick.form.put(datum, scope, out);
                         out.push(',');
                     }
                 },
                 Op::Splice(source, shape) => {
                     if let Datum::Thing(item) = source.get(scope) {
-                        shape.members.run(Scope { item, ..scope }, out);
+                        shape.members.run(scope.of(item), out);
                     }
                 }
                 Op::Spread {

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use super::{Dialect, compile::compile, source::DialectError};
 
 /// A file of `config/dialects` with its name.
-macro_rules! embedded {
+macro_rules! built_in {
     ($name:literal) => {
         (
             $name,
@@ -16,9 +16,11 @@ macro_rules! embedded {
 
 /// The files embedded in the binary; the first is the default.
 const BUILT_IN: &[(&str, &str)] = &[
-    embedded!("standard"),
-    embedded!("platform"),
-    embedded!("inkspot"),
+    built_in!("standard"),
+    built_in!("platform"),
+    built_in!("threads"),
+    built_in!("inkspot"),
+    built_in!("direct"),
 ];
 
 /// Every dialect that connections can choose.

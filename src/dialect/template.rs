@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     hint::unknown,
-    look::{Element, Look, Member, Part},
+    look::{Element, Look, Part},
     render::{Builder, Form, Op, Program, Shape, Source, push_text},
     resolve::{Picked, Resolved, resolve},
     source::{Node, Problems, Value},
@@ -243,6 +243,7 @@ impl<'p> Templates<'p> {
         Element {
             label,
             optional: false,
+            hidden: false,
             look,
         }
     }
@@ -323,10 +324,7 @@ impl<'p> Templates<'p> {
             for (name, node) in node.table(self.problems).unwrap_or_default() {
                 let mut inner = Builder::default();
                 let part = self.member(name, node, kind, &mut inner);
-                parts.push(match has {
-                    true => optional(part),
-                    false => whatever(part),
-                });
+                add_extra(&mut parts, part, has);
                 builder.ops.push(Op::If {
                     of: of.clone(),
                     name: name.clone(),
@@ -391,24 +389,25 @@ impl<'p> Templates<'p> {
     }
 }
 
-/// A member that is there only if another object has it.
-fn optional(part: Part) -> Part {
-    match part {
-        Part::Member(member) => Part::Member(Member {
-            optional: true,
-            ..member
-        }),
-        part => part,
-    }
-}
-
-/// A member that may come from another object as well, where it looks like anything.
-fn whatever(part: Part) -> Part {
-    match part {
-        Part::Member(member) => Part::Member(Member {
-            look: member.look.or_anything(),
-            ..member
-        }),
-        part => part,
+/// Adds how a member looks that is there only if another object has one of the name (`has`), or
+/// has none and its own may look like anything.
+fn add_extra(parts: &mut Vec<Part>, part: Part, has: bool) {
+    let Part::Member(mut member) = part else {
+        return;
+    };
+    let same = parts.iter_mut().find_map(|p| match p {
+        Part::Member(m) if m.name == member.name => Some(m),
+        _ => None,
+    });
+    match same {
+        // Added or replaced: nothing of the other object's is left.
+        Some(added) => added.look = added.look.clone().instead_of_anything(member.look),
+        None => {
+            member.optional |= has;
+            if !has {
+                member.look = member.look.or_anything();
+            }
+            parts.push(Part::Member(member));
+        }
     }
 }

@@ -11,6 +11,8 @@ use super::{
 pub(super) struct Tree {
     /// What is wanted of this value itself.
     whole: Option<Whole>,
+    /// Whether something in it must be there, whatever that is called.
+    needed: bool,
     members: Vec<(String, Tree)>,
 }
 
@@ -33,10 +35,28 @@ impl Tree {
         });
     }
 
-    /// A value that may be there and that no field is taken from. Only inside arguments that are
-    /// objects anyway, because it decides on no alternative.
+    /// One of these values must be there.
+    pub(super) fn need_one(&mut self, paths: &[Path]) {
+        if let [first, rest @ ..] = paths
+            && rest.iter().all(|path| path.argument == first.argument)
+        {
+            self.child(&first.argument.to_string()).needed = true;
+        }
+    }
+
+    /// A value that may be there and that no field is taken from: a whole argument where there is
+    /// no other, or inside arguments that are objects anyway, because it decides on no alternative.
     pub(super) fn add_aside(&mut self, path: &Path, look: Look) {
         let Some((_, object)) = path.members.split_last() else {
+            let node = self.node(path);
+            if node.members.is_empty() {
+                node.whole.get_or_insert(Whole {
+                    field: "user".to_owned(),
+                    optional: true,
+                    hidden: true,
+                    look,
+                });
+            }
             return;
         };
         let mut at = &*self;
@@ -80,6 +100,7 @@ impl Tree {
 
     fn is_optional(&self) -> bool {
         match self.members.is_empty() {
+            _ if self.needed => false,
             true => self.whole.as_ref().is_none_or(|whole| whole.optional),
             false => self.members.iter().all(|(_, t)| t.is_optional()),
         }
@@ -98,19 +119,23 @@ impl Tree {
                 elements.push(Element {
                     label: "<>".to_owned(),
                     optional: false,
+                    hidden: false,
                     look: Look::Any,
                 });
             }
             let optional = tree.is_optional() && !(needed && elements.is_empty());
+            let whole = tree.whole.as_ref();
+            let hidden = whole.is_some_and(|whole| whole.hidden) && tree.members.is_empty();
             let mark = if optional && tree.members.is_empty() {
                 "?"
             } else {
                 ""
             };
-            let field = tree.whole.as_ref().map_or("payload", |whole| &whole.field);
+            let field = whole.map_or("payload", |whole| &whole.field);
             elements.push(Element {
                 label: format!("<{field}>{mark}"),
                 optional,
+                hidden,
                 look: tree.look(optional),
             });
         }

@@ -20,17 +20,17 @@ const WIDTH: usize = 100;
 const OWN: [&str; 5] = [
     "Ack",
     "Refusal",
-    "Said",
+    "Emitted",
     "ClientToServerEvents",
     "ServerToClientEvents",
 ];
 /// How an event is emitted.
-const SAID: &str = "\
+const EMITTED: &str = "\
 /** Is called with the answer to an event. */
 export type Ack<Answer extends unknown[]> = (...answer: Answer) => void;
 
 /** The arguments of an event in each of its ways, with and without an ack. */
-export type Said<Ways extends unknown[], Answer extends unknown[], Refused extends unknown[] = Refusal> =
+export type Emitted<Ways extends unknown[], Answer extends unknown[], Refused extends unknown[] = Refusal> =
   | Ways
   | [...Ways, ack: Ack<Answer | Refused>];
 
@@ -54,7 +54,7 @@ impl Dialect {
         let refusal = file.arguments(&self.ack_error.looks, 0);
         let _ = writeln!(text, "/** What a refused event is acked with. */");
         let _ = writeln!(text, "export type Refusal = {refusal};\n");
-        text.push_str(SAID);
+        text.push_str(EMITTED);
         self.says(&file, &mut text);
         self.hears(&file, &mut text);
         text
@@ -94,7 +94,7 @@ impl Dialect {
             }
             let answer = file.arguments(&rule.ack.as_ref().unwrap_or(&self.ack).looks, 4);
             let _ = writeln!(text, "  /** {} */", rule.command);
-            let _ = writeln!(text, "  {}: (...args: Said<", quoted(event));
+            let _ = writeln!(text, "  {}: (...args: Emitted<", quoted(event));
             let _ = writeln!(text, "    | {},", ways.join("\n    | "));
             let _ = write!(text, "    {answer}");
             if let Some(refusal) = &rule.ack_error {

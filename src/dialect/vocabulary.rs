@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::chat::{
     ChatError, Conversation, ConversationId, Event, Joined, Message, Millis, Participant, Profile,
-    Receipt, Sent, Synced,
+    Receipt, Sent, Synced, UserId,
 };
 
 use super::{Hello, members};
@@ -28,6 +28,7 @@ pub(super) enum Item<'a> {
     Authenticated(Option<Millis>),
     Hello(&'a Hello<'a>),
     Error(&'a ChatError),
+    Online(&'a [UserId]),
 }
 
 /// A value of a member.
@@ -54,6 +55,7 @@ pub(super) enum List<'a> {
     /// The messages of all of them.
     JoinedMessages(&'a [Joined]),
     ConversationIds(&'a [ConversationId]),
+    UserIds(&'a [UserId]),
 }
 
 impl<'a> List<'a> {
@@ -76,6 +78,7 @@ impl<'a> List<'a> {
             Self::ConversationIds(list) => {
                 list.iter().for_each(|id| f(Datum::Text(id.as_str())));
             }
+            Self::UserIds(list) => list.iter().for_each(|id| f(Datum::Text(id.as_str()))),
         }
     }
 }
@@ -128,6 +131,7 @@ pub(super) enum Kind {
     Done,
     Hello,
     Error,
+    Online,
 }
 
 /// The kinds that a `[shape.*]` can be made of.
@@ -159,7 +163,8 @@ impl Kind {
             | Self::Synced
             | Self::Authenticated
             | Self::Done
-            | Self::Hello => "",
+            | Self::Hello
+            | Self::Online => "",
         }
     }
 
@@ -187,6 +192,7 @@ impl Kind {
             Self::Done => &[],
             Self::Hello => members::HELLO,
             Self::Error => members::ERROR,
+            Self::Online => members::ONLINE,
         }
     }
 
@@ -213,7 +219,7 @@ impl Kind {
 }
 
 /// What happened, as `on` names it, with the kind that its templates see.
-pub(super) const EVENTS: [(&str, Kind); 8] = [
+pub(super) const EVENTS: [(&str, Kind); 9] = [
     ("message.created", Kind::Message),
     ("message.delivered", Kind::Receipt),
     ("message.read", Kind::Receipt),
@@ -222,12 +228,17 @@ pub(super) const EVENTS: [(&str, Kind); 8] = [
     ("conversation.updated", Kind::Updated),
     ("conversation.deleted", Kind::Deleted),
     ("participant.removed", Kind::Removed),
+    ("online_users", Kind::Online),
 ];
+/// The place of `message.created` in [`EVENTS`].
+pub(super) const CREATED: usize = 0;
+/// The place of `online_users` in [`EVENTS`].
+pub(super) const ONLINE: usize = 8;
 
 /// An event's place in [`EVENTS`] and what its templates see; `None` where dialects have no say.
 pub(super) fn event(event: &Event) -> Option<(usize, Item<'_>)> {
     Some(match event {
-        Event::MessageCreated { message, .. } => (0, Item::Message(message)),
+        Event::MessageCreated { message, .. } => (CREATED, Item::Message(message)),
         Event::MessageDelivered(receipt) => (1, Item::Receipt(receipt)),
         Event::MessageRead(receipt) => (2, Item::Receipt(receipt)),
         Event::Typing { .. } => (3, Item::Event(event)),
@@ -235,6 +246,6 @@ pub(super) fn event(event: &Event) -> Option<(usize, Item<'_>)> {
         Event::ConversationUpdated { .. } => (5, Item::Event(event)),
         Event::ConversationDeleted { .. } => (6, Item::Event(event)),
         Event::ParticipantRemoved { .. } => (7, Item::Event(event)),
-        Event::Disconnect { .. } | Event::Emit { .. } => return None,
+        Event::OnlineChanged | Event::Disconnect { .. } | Event::Emit { .. } => return None,
     })
 }

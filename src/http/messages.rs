@@ -127,7 +127,7 @@ async fn send_message(
         return Err(ChatError::invalid("metadata must be a JSON object").into());
     }
     let send = crate::chat::SendMessage {
-        conversation: body.conversation_id,
+        to: body.conversation_id.into(),
         content: body.content,
         kind: body.kind,
         client_id: body.client_id,

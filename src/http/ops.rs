@@ -69,11 +69,18 @@ struct Health {
     timestamp: String,
 }
 
-/// Bytes, from `/proc/self/status` (proc_pid_status(5)); null where there is no such file.
+/// Bytes, from `/proc/self/status` (proc_pid_status(5)); null where there is no such file. The
+/// names are those of Node's `process.memoryUsage()` where it has any, as dashboards read them.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Memory {
     rss: Option<u64>,
+    /// Data that the process has asked for.
+    heap_total: Option<u64>,
+    /// Of that, what is in memory.
+    heap_used: Option<u64>,
+    /// What is in memory of files: the program and its libraries.
+    external: Option<u64>,
     rss_peak: Option<u64>,
     #[serde(rename = "virtual")]
     address_space: Option<u64>,
@@ -176,6 +183,9 @@ fn memory() -> Memory {
     };
     Memory {
         rss: bytes("VmRSS:"),
+        heap_total: bytes("VmData:"),
+        heap_used: bytes("RssAnon:"),
+        external: bytes("RssFile:"),
         rss_peak: bytes("VmHWM:"),
         address_space: bytes("VmSize:"),
     }

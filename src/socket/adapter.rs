@@ -13,7 +13,7 @@ use std::{
 
 use socketioxide::adapter::Emitter;
 use socketioxide_core::{
-    Sid, Str, Value,
+    Sid, Value,
     adapter::{
         BroadcastOptions, CoreAdapter, CoreLocalAdapter, DefinedAdapter, SocketEmitter,
         errors::SocketError,
@@ -21,18 +21,9 @@ use socketioxide_core::{
     packet::Packet,
 };
 
-const NAMESPACE: &str = "/";
+use super::{frame, outlet::SendFailed};
 
-/// Why a packet was not queued for a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SendFailed {
-    /// Its queue is full: it is behind, and this packet is lost to it.
-    #[error("the connection's send queue is full")]
-    Full,
-    /// It is closed.
-    #[error("the connection is closed")]
-    Closed,
-}
+const NAMESPACE: &str = "/";
 
 /// Where a path's adapter leaves its handle once socketioxide has made it.
 pub type Slot = Arc<OnceLock<Door>>;
@@ -42,20 +33,13 @@ pub type Slot = Arc<OnceLock<Door>>;
 pub struct Door(Arc<CoreLocalAdapter<Emitter>>);
 
 impl Door {
-    /// Queues an event: `data` is the JSON array text `["name", ...]`.
-    pub fn event(&self, to: Sid, data: &Str) -> Result<(), SendFailed> {
-        self.send(to, Packet::event(NAMESPACE, Value::Str(data.clone(), None)))
-    }
-
-    /// Queues an ack: `args` is the JSON array text of its arguments.
-    pub fn ack(&self, to: Sid, id: i64, args: String) -> Result<(), SendFailed> {
-        self.send(
-            to,
-            Packet::ack(NAMESPACE, Value::Str(args.into(), None), id),
-        )
-    }
-
-    fn send(&self, to: Sid, packet: Packet) -> Result<(), SendFailed> {
+    /// Queues a packet in socketioxide's own queue of the connection.
+    pub fn send(&self, to: Sid, packet: &frame::Packet) -> Result<(), SendFailed> {
+        let data = Value::Str(packet.data().clone(), None);
+        let packet = match packet.ack_id() {
+            None => Packet::event(NAMESPACE, data),
+            Some(id) => Packet::ack(NAMESPACE, data, id),
+        };
         let failed = |errors: Vec<SocketError>| match errors.first() {
             Some(SocketError::InternalChannelFull) => SendFailed::Full,
             _ => SendFailed::Closed,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{inbound::Raw, server::Edge, session::Session};
+use super::{follow, inbound::Raw, server::Edge, session::Session};
 use crate::{
     chat::{ChatError, ChatResult, Command, ConversationId, ErrorCode, MAX_SYNC, Reply},
     dialect::{Inbound, Refused},
@@ -97,13 +97,29 @@ async fn run(session: &Arc<Session>, edge: &Edge, command: Command) -> ChatResul
         Command::Join {
             conversation,
             after,
-        } => join(session, edge, conversation, after).await,
+            before,
+        } => join(session, edge, conversation, (before, after)).await,
         Command::Leave { conversation } => {
             edge.hub.leave(&conversation, session);
             Ok(Reply::Done.into())
         }
         Command::Sync { conversations } => sync(session, edge, conversations).await,
         Command::Authenticate { token } => authenticate(session, edge, &token).await,
+        Command::Introduce { user } => {
+            if user.is_some_and(|user| user != session.actor.profile.id) {
+                return Err(ChatError::forbidden("this is not the connection's user"));
+            }
+            introduce(session, edge).await?;
+            edge.hub.roster.tell_again(session);
+            Ok(Reply::Done.into())
+        }
+        Command::Withdraw => {
+            follow::stop(session, edge);
+            edge.chat
+                .withdraw(&session.actor.profile.id, &session.device)
+                .await?;
+            Ok(Reply::Done.into())
+        }
         command => {
             if matches!(command, Command::Send(_)) {
                 edge.limits
@@ -122,20 +138,35 @@ async fn run(session: &Arc<Session>, edge: &Edge, command: Command) -> ChatResul
     }
 }
 
+/// The connection is ready to hear its user's messages. Saying it again changes nothing.
+async fn introduce(session: &Arc<Session>, edge: &Edge) -> ChatResult<()> {
+    let (user, device) = (&session.actor.profile.id, &session.device);
+    if session.dialect.follows() {
+        follow::start(session, edge).await;
+    }
+    edge.chat.connected(user, device).await?;
+    if session.is_gone() {
+        // Its end was handled meanwhile, and will not come by again.
+        edge.chat.disconnected(user, device).await?;
+    }
+    Ok(())
+}
+
 async fn join(
     session: &Arc<Session>,
     edge: &Edge,
     conversation: ConversationId,
-    after: Option<u64>,
+    page: (Option<u64>, Option<u64>),
 ) -> ChatResult<Done> {
     // First into the room, then the snapshot: nothing committed in between can be missed.
     let fresh = edge.hub.enter(&conversation, session).await?;
     match edge
         .chat
-        .open(&session.actor, &conversation, after, None)
+        .open(&session.actor, &conversation, page, None)
         .await
     {
         Ok(joined) => {
+            edge.hub.admit(&conversation, session);
             let entered = vec![(conversation, joined.last_seq)];
             Ok(Done {
                 reply: Reply::Joined(Box::new(joined)),
@@ -177,6 +208,9 @@ async fn sync(
         Ok(synced) => {
             for id in &synced.gone {
                 edge.hub.leave(id, session);
+            }
+            for joined in &synced.conversations {
+                edge.hub.admit(&joined.conversation.id, session);
             }
             let entered = synced
                 .conversations
@@ -224,5 +258,8 @@ fn name_of(command: &Command) -> &'static str {
         Command::SetStatus(_) => "status",
         Command::Authenticate { .. } => "authenticate",
         Command::Sync { .. } => "sync",
+        Command::Introduce { .. } => "introduce",
+        Command::Withdraw => "withdraw",
+        Command::Heartbeat => "heartbeat",
     }
 }

@@ -11,15 +11,14 @@ use axum::{Router, body::Body, response::IntoResponse};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        self, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_VERSION, UPGRADE,
+        self, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use socketioxide_core::Sid;
-use tokio::net::TcpStream;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::{
     compression::{CompressionLayer, predicate::SizeAbove},
@@ -28,9 +27,11 @@ use tower_http::{
 use tungstenite::handshake::derive_accept_key;
 
 use super::{
-    line::{Line, Wire},
+    deflate,
+    line::Line,
     peer::{Peer, PeerGuard},
     server::{Edge, SocketPathState, TOO_MANY_CONNECTIONS_RETRY},
+    wire::Wire,
 };
 use crate::{
     auth::Credentials,
@@ -39,9 +40,6 @@ use crate::{
     http::{ClientAddr, Origins, Problem},
     telemetry,
 };
-
-/// Polling responses from this size on are compressed, in bytes.
-const COMPRESS_FROM: u64 = 1024;
 
 /// The clients' port.
 pub struct Front {
@@ -59,6 +57,10 @@ pub struct Front {
     pub trust_forwarded_for: bool,
     /// How long a reader may take nothing.
     pub write_timeout: Duration,
+    /// Packets from this size on are compressed, in bytes.
+    pub compress_from: Option<usize>,
+    /// Bytes of a message at most.
+    pub max_message_bytes: usize,
 }
 
 impl Front {
@@ -86,7 +88,9 @@ impl Front {
             let (front, path) = (front.clone(), path.clone());
             async move { Ok::<_, std::convert::Infallible>(front.poll(path, request, addr).await) }
         });
-        let compress = CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM));
+        let compress = CompressionLayer::new().compress_when(SizeAbove::new(
+            self.compress_from.map_or(u64::MAX, |n| n as u64),
+        ));
         let answer = self.cors.layer(compress.layer(poll)).oneshot(request).await;
         answer
             .map(|r| r.map(Body::new))
@@ -131,7 +135,7 @@ impl Front {
                 Some(_) | None => call(&path, lean(request, None)).await,
             };
         }
-        let peer = match self.new_peer(&request, addr, None) {
+        let peer = match self.new_peer(&path, &request, addr, None) {
             Ok(peer) => peer,
             Err(error) => return Problem::from(error).into_response(),
         };
@@ -163,20 +167,31 @@ impl Front {
                     None
                 }
             },
-            None => match self.new_peer(&request, addr, Some(line)) {
+            None => match self.new_peer(&path, &request, addr, Some(line)) {
                 Ok(peer) => Some(PeerGuard::new(peer, path.peers.clone())),
                 Err(error) => return Problem::from(error).into_response(),
             },
         };
+        let compress = self
+            .compress_from
+            .and_then(|from| Some((from, deflate::negotiate(request.headers())?)));
+        let limit = self.max_message_bytes;
+        let from = compress.as_ref().map(|(from, _)| *from);
         let upgraded = hyper::upgrade::on(&mut request);
         let engine_request = lean(request, guard).map(|_| ());
         self.edge.tasks.spawn(async move {
             let Ok(upgraded) = upgraded.await else { return };
-            let Ok(parts) = upgraded.downcast::<TokioIo<Wire<TcpStream>>>() else {
+            let Ok(parts) = upgraded.downcast::<TokioIo<Wire>>() else {
                 return;
             };
             let mut wire = parts.io.into_inner();
             wire.unread(&parts.read_buf);
+            wire.begin_frames();
+            if let Some(from) = from
+                && wire.compress(from, limit).is_err()
+            {
+                return;
+            }
             if let Some(sid) = sid.flatten() {
                 wire.hold(EndsPolling {
                     path: path.clone(),
@@ -194,12 +209,16 @@ impl Front {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        if let Some((_, answer)) = compress {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, answer);
+        }
         response
     }
 
     /// Admits a new session, as far as its address and its request tell.
     fn new_peer(
         &self,
+        path: &SocketPathState,
         request: &Request<Incoming>,
         addr: IpAddr,
         line: Option<Arc<Line>>,
@@ -228,7 +247,14 @@ impl Front {
                 .flatten(),
         };
         let dialect = query_value(query, "dialect").map(str::to_owned);
-        Ok(Peer::new(addr, dialect, credentials, line, slot))
+        Ok(Peer::new(
+            addr,
+            dialect,
+            credentials,
+            line,
+            path.send_queue,
+            slot,
+        ))
     }
 }
 

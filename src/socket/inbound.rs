@@ -5,7 +5,7 @@
 //! while there is work, so that an idle connection has no task of its own.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque, hash_map::Entry},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,8 +14,18 @@ use parking_lot::Mutex;
 use socketioxide::{handler::MessageHandler, socket::Socket};
 use socketioxide_core::{Str, Value};
 
-use super::{adapter::EdgeAdapter, commands, line::Cut, server::Edge, session::Session};
-use crate::{chat::ChatError, telemetry};
+use super::{
+    adapter::EdgeAdapter,
+    commands,
+    follow::{self, Follow},
+    line::Cut,
+    server::Edge,
+    session::Session,
+};
+use crate::{
+    chat::{ChatError, ConversationId},
+    telemetry,
+};
 
 /// The longest that the worker rests after a refused event. Together with the paused line it
 /// slows a flooding client down to what the limit allows.
@@ -37,7 +47,15 @@ pub struct Raw {
     pub at: Instant,
 }
 
-/// Events waiting for their turn.
+/// Something for the worker to do.
+enum Work {
+    /// Handle an event. The flag tells whether few enough are left to read on.
+    Event(Raw, bool),
+    /// Catch up with something.
+    Follow(Follow),
+}
+
+/// Events waiting for their turn, and what the connection has to catch up with.
 pub struct Inbox {
     capacity: usize,
     state: Mutex<State>,
@@ -46,6 +64,12 @@ pub struct Inbox {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Raw>,
+    /// At most one entry for each of the user's conversations.
+    follows: VecDeque<Follow>,
+    /// Of the conversations in `follows`: after which seq.
+    places: HashMap<ConversationId, u64>,
+    /// Whether it is the turn of `follows`: the two take turns.
+    follows_next: bool,
     /// Whether the connection is in the hub, so that events may be handled.
     open: bool,
     /// Whether a worker is at it.
@@ -83,16 +107,55 @@ impl Inbox {
         }
     }
 
-    /// The next event, and whether few enough are left to read on. `None` ends the worker.
-    fn pop(&self) -> Option<(Raw, bool)> {
+    /// The next thing to do. `None` ends the worker.
+    fn pop(&self) -> Option<Work> {
         let mut state = self.state.lock();
+        let follows = state.follows_next || state.queue.is_empty();
+        state.follows_next = !follows;
+        if follows && let Some(mut follow) = state.follows.pop_front() {
+            if let Follow::Conversation(id, after) = &mut follow {
+                *after = state.places.remove(id).unwrap_or(*after);
+            }
+            return Some(Work::Follow(follow));
+        }
         let raw = state.queue.pop_front();
         if raw.is_none() {
             state.working = false;
-            // An idle connection keeps no buffer.
-            state.queue = VecDeque::new();
+            // An idle connection keeps no buffers.
+            (state.queue, state.follows, state.places) = Default::default();
         }
-        raw.map(|raw| (raw, state.queue.len() <= self.capacity / 4))
+        let low = state.queue.len() <= self.capacity / 4;
+        raw.map(|raw| Work::Event(raw, low))
+    }
+
+    /// Takes in something to catch up with. `true`: the caller starts the worker.
+    fn push_follow(&self, follow: Follow) -> bool {
+        let mut state = self.state.lock();
+        match &follow {
+            // A conversation that was begun is finished first: others could fill the queue.
+            Follow::Page(..) => state.follows.push_front(follow),
+            Follow::Waiting => state.follows.push_back(follow),
+            Follow::Conversation(id, after) => match state.places.entry(id.clone()) {
+                Entry::Occupied(mut place) => {
+                    let from = place.get_mut();
+                    *from = (*from).min(*after);
+                }
+                Entry::Vacant(place) => {
+                    place.insert(*after);
+                    state.follows.push_back(follow);
+                }
+            },
+        }
+        let start = state.open && !state.working;
+        state.working |= start;
+        start
+    }
+
+    /// There is nothing to catch up with any more.
+    pub fn forget_follows(&self) {
+        let mut state = self.state.lock();
+        state.follows.clear();
+        state.places.clear();
     }
 
     fn is_low(&self) -> bool {
@@ -103,7 +166,7 @@ impl Inbox {
     fn open(&self) -> bool {
         let mut state = self.state.lock();
         state.open = true;
-        state.working = !state.queue.is_empty();
+        state.working = !(state.queue.is_empty() && state.follows.is_empty());
         state.working
     }
 
@@ -179,19 +242,35 @@ pub fn open_inbox(session: &Arc<Session>, edge: &Arc<Edge>) {
     }
 }
 
+/// Has a connection catch up with something.
+pub fn follow(session: &Arc<Session>, follow: Follow) {
+    if session.inbox.push_follow(follow)
+        && let Some(edge) = session.edge()
+    {
+        start_worker(session.clone(), edge);
+    }
+}
+
 fn start_worker(session: Arc<Session>, edge: Arc<Edge>) {
     // Tracked, so that a stop waits for sends that are under way.
     edge.tasks.clone().spawn(work(session, edge));
 }
 
 async fn work(session: Arc<Session>, edge: Arc<Edge>) {
-    while let Some((raw, low)) = session.inbox.pop() {
-        if low {
+    while let Some(work) = session.inbox.pop() {
+        if let Work::Event(_, true) = work {
             session.peer().resume();
         }
         if !session.is_live() {
             continue;
         }
+        let raw = match work {
+            Work::Event(raw, _) => raw,
+            Work::Follow(follow) => {
+                follow::handle(&session, &edge, follow).await;
+                continue;
+            }
+        };
         match session.bucket.check() {
             Ok(()) => commands::handle(&session, &edge, raw).await,
             Err(wait) => {
@@ -239,13 +318,53 @@ mod tests {
             "at work"
         );
         let order: Vec<_> = std::iter::from_fn(|| inbox.pop())
-            .map(|(r, _)| r.ack)
+            .filter_map(|work| match work {
+                Work::Event(raw, _) => Some(raw.ack),
+                Work::Follow(_) => None,
+            })
             .collect();
         assert_eq!(order, [Some(1), Some(2)]);
         assert!(
             matches!(inbox.push(raw(3)), Pushed::Queued { start: true, .. }),
             "idle again"
         );
+    }
+
+    #[test]
+    fn events_and_what_to_catch_up_with_take_turns() {
+        let conversation =
+            |id: &str, after| Follow::Conversation(ConversationId::trusted(id), after);
+        let inbox = Inbox::new(4);
+        inbox.push(raw(1));
+        inbox.push(raw(2));
+        for (id, after) in [("a", 7), ("b", 2), ("a", 3), ("a", 9)] {
+            assert!(!inbox.push_follow(conversation(id, after)), "closed");
+        }
+        assert!(inbox.open());
+        let page = Follow::Page(ConversationId::trusted("a"), 5);
+        let mut order = Vec::new();
+        while let Some(work) = inbox.pop() {
+            match work {
+                Work::Event(raw, _) => order.push(format!("{:?}", raw.ack)),
+                Work::Follow(follow) => {
+                    if follow == conversation("a", 3) {
+                        inbox.push_follow(page.clone());
+                    }
+                    order.push(format!("{follow:?}"));
+                }
+            }
+        }
+        assert_eq!(
+            order,
+            [
+                "Some(1)",
+                "Conversation(\"a\", 3)",
+                "Some(2)",
+                "Page(\"a\", 5)",
+                "Conversation(\"b\", 2)"
+            ]
+        );
+        assert!(inbox.push_follow(page), "idle again");
     }
 
     #[test]
@@ -271,8 +390,8 @@ mod tests {
             inbox.push(raw(5)),
             Pushed::Full(Raw { ack: Some(5), .. })
         ));
-        assert!(!inbox.pop().unwrap().1);
-        assert!(!inbox.pop().unwrap().1);
-        assert!(inbox.pop().unwrap().1);
+        for low in [false, false, true] {
+            assert!(matches!(inbox.pop(), Some(Work::Event(_, is)) if is == low));
+        }
     }
 }

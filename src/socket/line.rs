@@ -1,5 +1,6 @@
-//! The byte stream under a connection, with the handles that Socket.IO's own layers lack: a kill
-//! switch that works on a stalled writer, a write timeout, and a pause for reading.
+//! The TCP connection under a session, with the handles that Socket.IO's own layers lack: a kill
+//! switch that works on a stalled writer, a write timeout, a pause for reading, and a way to write
+//! a frame from anywhere.
 //!
 //! Without them a reader that stops reading stays in its rooms until the kernel gives up after a
 //! quarter of an hour: the writer sits in a flush that nothing cancels.
@@ -9,19 +10,22 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::ReadBuf,
+    net::TcpStream,
     time::{Instant, Sleep},
 };
 
+use super::outlet::{Outlet, SendFailed};
 use crate::telemetry;
 
 /// Why a line was cut.
@@ -65,17 +69,43 @@ impl Cut {
     }
 }
 
-/// The handle on a byte stream, shared by whoever may have to cut, pause or judge it.
-#[derive(Debug, Default)]
+/// A TCP connection, shared by the one who reads it and all who may write to it, cut, pause or
+/// judge it.
+#[derive(Debug)]
 pub struct Line {
+    pub(super) stream: TcpStream,
+    /// How long the reader at the other end may take nothing.
+    pub(super) write_timeout: Duration,
     cut: AtomicU8,
-    paused: AtomicBool,
-    congested: AtomicBool,
-    reader: AtomicWaker,
-    writer: AtomicWaker,
+    pub(super) paused: AtomicBool,
+    pub(super) congested: AtomicBool,
+    /// Whoever reads.
+    pub(super) reader: AtomicWaker,
+    /// Whoever writes what the kernel had no room for.
+    pub(super) writer: AtomicWaker,
+    /// Whoever waits until it is written.
+    pub(super) flusher: AtomicWaker,
+    pub(super) outlet: Mutex<Outlet>,
+    /// The length from which the other end gets texts compressed.
+    pub(super) compress_from: AtomicUsize,
 }
 
 impl Line {
+    pub(super) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+        Self {
+            stream,
+            write_timeout,
+            cut: AtomicU8::new(0),
+            paused: AtomicBool::new(false),
+            congested: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+            flusher: AtomicWaker::new(),
+            outlet: Mutex::default(),
+            compress_from: AtomicUsize::new(usize::MAX),
+        }
+    }
+
     /// Ends the stream now: pending and later reads and writes fail. The first reason stays.
     pub fn cut(&self, reason: Cut) {
         let _ = self
@@ -83,6 +113,7 @@ impl Line {
             .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
         self.reader.wake();
         self.writer.wake();
+        self.flusher.wake();
     }
 
     /// Why it was cut, if it was.
@@ -108,222 +139,121 @@ impl Line {
         self.congested.load(Ordering::Relaxed)
     }
 
-    fn check(&self) -> io::Result<()> {
+    /// Our frames wait from now on until socketioxide's marker comes by.
+    pub fn hold(&self) {
+        self.outlet.lock().hold();
+    }
+
+    /// The length from which the other end gets texts compressed, in bytes.
+    pub fn compress_from(&self) -> usize {
+        self.compress_from.load(Ordering::Relaxed)
+    }
+
+    /// Whether socketioxide sends the session's packets here.
+    pub fn carries(&self) -> bool {
+        self.outlet.lock().carries()
+    }
+
+    /// Writes a frame, or queues it behind what is queued. At most `limit` may wait.
+    pub fn send(self: &Arc<Self>, frame: &Bytes, limit: usize) -> Result<(), SendFailed> {
+        if self.cut.load(Ordering::Acquire) != 0 {
+            return Err(SendFailed::Closed);
+        }
+        let mut outlet = self.outlet.lock();
+        let sent = outlet.send(&self.stream, frame, limit);
+        self.mind(&outlet);
+        sent
+    }
+
+    /// Takes whole frames from socketioxide.
+    pub(super) fn pass(self: &Arc<Self>, bytes: &[u8]) {
+        let mut outlet = self.outlet.lock();
+        outlet.pass(&self.stream, bytes);
+        self.mind(&outlet);
+    }
+
+    /// Starts a writer if there is something to write and none at it.
+    fn mind(self: &Arc<Self>, outlet: &Outlet) {
+        if outlet.is_behind() && !self.congested.swap(true, Ordering::Relaxed) {
+            tokio::spawn(Catching::new(self.clone()));
+        }
+    }
+
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read_buf(buf) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome.map(drop)),
+            }
+        }
+    }
+
+    pub(super) fn check(&self) -> io::Result<()> {
         match self.cut.load(Ordering::Acquire) {
             0 => Ok(()),
             _ => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
-}
 
-/// A byte stream on a [`Line`].
-pub struct Wire<S> {
-    stream: S,
-    line: Arc<Line>,
-    /// Read already, but not by whom it was meant for.
-    unread: Bytes,
-    write_timeout: Duration,
-    /// Exists only while a write is stalled: an idle connection pays nothing for it.
-    stalled: Option<Pin<Box<Sleep>>>,
-    /// Dropped with the stream.
-    end: Option<Box<dyn Send>>,
-}
-
-impl<S> Wire<S> {
-    /// Puts a stream on a line of its own.
-    pub fn new(stream: S, write_timeout: Duration) -> Self {
-        Self {
-            stream,
-            line: Arc::default(),
-            unread: Bytes::new(),
-            write_timeout,
-            stalled: None,
-            end: None,
-        }
-    }
-
-    /// The handle.
-    pub fn line(&self) -> &Arc<Line> {
-        &self.line
-    }
-
-    /// Keeps something for as long as the stream lives: its drop tells that the stream is gone.
-    pub fn hold(&mut self, end: impl Send + 'static) {
-        self.end = Some(Box::new(end));
-    }
-
-    /// Gives back bytes that were read too early.
-    pub fn unread(&mut self, bytes: &[u8]) {
-        // A copy: even an empty slice of hyper's read buffer would keep all of its 8 KiB.
-        self.unread = Bytes::copy_from_slice(bytes);
-    }
-
-    fn progress<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        outcome: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            if self.stalled.take().is_some() {
-                self.line.congested.store(false, Ordering::Relaxed);
-            }
-            return outcome;
-        }
-        let timeout = self.write_timeout;
-        let stalled = self.stalled.get_or_insert_with(|| {
-            self.line.congested.store(true, Ordering::Relaxed);
-            Box::pin(tokio::time::sleep_until(Instant::now() + timeout))
-        });
-        ready!(stalled.as_mut().poll(cx));
-        if self.line.why_cut().is_none() {
+    /// Cuts because the reader took nothing for too long.
+    pub(super) fn time_out(&self) {
+        if self.why_cut().is_none() {
             metrics::counter!(telemetry::WRITE_TIMEOUTS_TOTAL).increment(1);
         }
-        self.line.cut(Cut::WriteTimeout);
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        self.cut(Cut::WriteTimeout);
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.line.reader.register(cx.waker());
-        self.line.check()?;
-        if self.line.paused.load(Ordering::Acquire) {
-            return Poll::Pending;
-        }
-        if self.unread.has_remaining() {
-            let n = self.unread.remaining().min(buf.remaining());
-            buf.put_slice(&self.unread.split_to(n));
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+/// Writes what the kernel had no room for, until the reader has caught up.
+struct Catching {
+    line: Arc<Line>,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl Catching {
+    fn new(line: Arc<Line>) -> Self {
+        let deadline = Box::pin(tokio::time::sleep(line.write_timeout));
+        Self { line, deadline }
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.line.writer.register(cx.waker());
-        self.line.check()?;
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.progress(cx, outcome)
-    }
+impl Future for Catching {
+    type Output = ();
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.line.writer.register(cx.waker());
-        self.line.check()?;
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.progress(cx, outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.line.writer.register(cx.waker());
-        self.line.check()?;
-        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
-        self.progress(cx, outcome)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.line.writer.register(cx.waker());
-        self.line.check()?;
-        let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.progress(cx, outcome)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    fn pair() -> (Wire<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
-        let (here, there) = tokio::io::duplex(64);
-        (Wire::new(here, Duration::from_secs(10)), there)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_reader_that_takes_nothing_is_cut_after_the_write_timeout() {
-        let (mut wire, _there) = pair();
-        let line = wire.line().clone();
-        let before = Instant::now();
-        let error = wire.write_all(&[0; 1000]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(before.elapsed().as_secs(), 10);
-        assert_eq!(line.why_cut(), Some(Cut::WriteTimeout));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_reader_that_takes_a_little_now_and_then_is_kept() {
-        let (mut wire, mut there) = pair();
-        let slow = tokio::spawn(async move {
-            let mut total = 0;
-            let mut buf = [0; 16];
-            while total < 256 {
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                total += there.read(&mut buf).await.unwrap();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { line, deadline } = self.get_mut();
+        line.writer.register(cx.waker());
+        loop {
+            if line.check().is_err() || line.outlet.lock().is_broken() {
+                line.outlet.lock().give_up();
+                line.flusher.wake();
+                return Poll::Ready(());
             }
-        });
-        wire.write_all(&[0; 256]).await.unwrap();
-        assert!(!wire.line().is_congested());
-        drop(wire);
-        slow.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn cutting_ends_a_stalled_write_and_a_waiting_read() {
-        let (mut wire, _there) = pair();
-        let line = wire.line().clone();
-        let writer = tokio::spawn(async move { wire.write_all(&[0; 1000]).await });
-        while !line.is_congested() {
-            tokio::task::yield_now().await;
+            let Poll::Ready(ready) = line.stream.poll_write_ready(cx) else {
+                ready!(deadline.as_mut().poll(cx));
+                line.time_out();
+                continue;
+            };
+            let mut outlet = line.outlet.lock();
+            if ready.is_err() {
+                outlet.give_up();
+                continue;
+            }
+            if outlet.write_on(&line.stream) {
+                let timeout = line.write_timeout;
+                deadline.as_mut().reset(Instant::now() + timeout);
+                line.flusher.wake();
+            }
+            if !outlet.is_behind() && !outlet.is_broken() {
+                // Under the lock: whoever queues next starts a writer again.
+                line.congested.store(false, Ordering::Relaxed);
+                return Poll::Ready(());
+            }
         }
-        line.cut(Cut::Revoked);
-        assert!(writer.await.unwrap().is_err());
-
-        let (mut wire, _there) = pair();
-        let line = wire.line().clone();
-        let reader = tokio::spawn(async move { wire.read_u8().await });
-        tokio::task::yield_now().await;
-        line.cut(Cut::Revoked);
-        assert!(reader.await.unwrap().is_err());
-        assert_eq!(line.why_cut(), Some(Cut::Revoked));
-    }
-
-    #[tokio::test]
-    async fn a_paused_line_reads_nothing_until_it_is_resumed() {
-        let (mut wire, mut there) = pair();
-        let line = wire.line().clone();
-        line.pause();
-        there.write_all(b"x").await.unwrap();
-        let mut reader = tokio::spawn(async move { wire.read_u8().await });
-        let early = tokio::time::timeout(Duration::from_millis(20), &mut reader).await;
-        assert!(early.is_err(), "read while paused");
-        line.resume();
-        assert_eq!(reader.await.unwrap().unwrap(), b'x');
-    }
-
-    #[tokio::test]
-    async fn bytes_given_back_are_read_first() {
-        let (mut wire, mut there) = pair();
-        wire.unread(b"ab");
-        there.write_all(b"c").await.unwrap();
-        let mut all = [0; 3];
-        wire.read_exact(&mut all).await.unwrap();
-        assert_eq!(&all, b"abc");
     }
 }

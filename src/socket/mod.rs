@@ -1,22 +1,36 @@
 //! The Socket.IO edge: from a TCP connection to a command, and from an event to a TCP connection.
 //!
-//! In: [`accept`] (our own accept loop over [`mod@line`], the byte stream with a kill switch),
-//! [`front`] (is it Engine.IO or REST?), [`server`] (who is it, may they?), [`inbound`] (one
-//! bounded queue per connection), [`commands`] (decode, run, answer).
-//! Out: [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which words?),
-//! [`session`] (onto the connection's queue), [`adapter`] (the door into socketioxide).
-//! [`peer`] is the other end, [`expiry`] ends connections whose token ran out.
+//! In: [`accept`] (our own accept loop over [`mod@line`], the TCP connection with a kill switch, and
+//! [`wire`], what is read from it, inflated by [`inflate`]), [`front`] (is it Engine.IO or REST?),
+//! [`server`] (who is it, may they?), [`inbound`] (one bounded queue per connection), [`commands`]
+//! (decode, run, answer).
+//! Out: [`deliver`] over [`hub`] (who hears it?), [`room`] (in which order?), [`words`] (in which
+//! words?), [`session`] (to this connection), [`peer`] (which way?), then [`outlet`] (straight to the
+//! WebSocket, as one [`frame`] for all, compressed by [`deflate`]) or [`adapter`] (the door into
+//! socketioxide, for those that poll).
+//! Beside them: [`follow`] (connections that join nothing and hear everything), [`handed`] (what
+//! counts as delivered to them), [`roster`] (who is online, to those told of all), [`expiry`] (ends
+//! connections whose token ran out).
 
 pub mod accept;
 pub mod adapter;
 pub mod commands;
+pub mod deflate;
+pub mod deliver;
 pub mod expiry;
+pub mod follow;
+pub mod frame;
 pub mod front;
+pub mod handed;
 pub mod hub;
 pub mod inbound;
+pub mod inflate;
 pub mod line;
+pub mod outlet;
 pub mod peer;
 pub mod room;
+pub mod roster;
 pub mod server;
 pub mod session;
+pub mod wire;
 pub mod words;

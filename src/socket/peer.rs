@@ -11,7 +11,9 @@ use parking_lot::Mutex;
 use socketioxide_core::Sid;
 
 use super::{
+    frame::Packet,
     line::{Cut, Line},
+    outlet::{MARKER, SendFailed},
     session::Session,
 };
 use crate::{auth::Credentials, limits::Slot};
@@ -23,14 +25,23 @@ pub struct Peer {
     /// Which dialect it asked for in the query, if any.
     pub dialect: Option<String>,
     credentials: Mutex<Option<Credentials>>,
-    /// The lines of WebSockets that carry the session or tried to; none while it polls. All of
-    /// them are kept, so that nobody can hide a line from a cut by trying to upgrade once more.
-    lines: Mutex<Vec<Arc<Line>>>,
+    lines: Mutex<Lines>,
+    /// Packets that may wait for a slow reader.
+    send_queue: usize,
     session: Mutex<Weak<Session>>,
     cut: OnceLock<Cut>,
     sid: OnceLock<Sid>,
     /// Counts the connection against its address for as long as the session lives.
     _slot: Slot,
+}
+
+/// The WebSockets of a session; none while it polls.
+struct Lines {
+    /// Those that carry the session or tried to. All of them are kept, so that nobody can hide a
+    /// line from a cut by trying to upgrade once more.
+    all: Vec<Arc<Line>>,
+    /// The one that carries it.
+    active: Option<Arc<Line>>,
 }
 
 impl Peer {
@@ -40,13 +51,18 @@ impl Peer {
         dialect: Option<String>,
         credentials: Credentials,
         line: Option<Arc<Line>>,
+        send_queue: usize,
         slot: Slot,
     ) -> Arc<Self> {
         Arc::new(Self {
             addr,
             dialect,
             credentials: Mutex::new(Some(credentials)),
-            lines: Mutex::new(line.into_iter().collect()),
+            lines: Mutex::new(Lines {
+                all: line.iter().cloned().collect(),
+                active: line,
+            }),
+            send_queue,
             session: Mutex::default(),
             cut: OnceLock::new(),
             sid: OnceLock::new(),
@@ -68,8 +84,8 @@ impl Peer {
             line.cut(*reason);
         }
         // Lines that nobody else holds belong to streams that are gone.
-        lines.retain(|l| Arc::strong_count(l) > 1);
-        lines.push(line);
+        lines.all.retain(|l| Arc::strong_count(l) > 1);
+        lines.all.push(line);
     }
 
     /// The connection admitted on this session.
@@ -84,14 +100,14 @@ impl Peer {
 
     /// Why the session was or is being ended from this side, if it was.
     pub fn why_cut(&self) -> Option<Cut> {
-        let on_a_line = || self.lines.lock().iter().find_map(|l| l.why_cut());
+        let on_a_line = || self.lines.lock().all.iter().find_map(|l| l.why_cut());
         self.cut.get().copied().or_else(on_a_line)
     }
 
     /// Cuts every line, now and later.
     pub fn cut(&self, reason: Cut) {
         let _ = self.cut.set(reason);
-        for line in self.lines.lock().iter() {
+        for line in &self.lines.lock().all {
             line.cut(reason);
         }
     }
@@ -101,21 +117,57 @@ impl Peer {
         self.sid.get().is_some()
     }
 
+    /// A connection is about to be answered: what is sent to it must wait until it is.
+    pub fn hold(&self) {
+        if let Some(line) = &self.lines.lock().active {
+            line.hold();
+        }
+    }
+
+    /// The answer is queued in `engine`, socketioxide's queue: whatever was sent follows it.
+    pub fn open(&self, engine: EngineQueue<'_>) -> Result<(), SendFailed> {
+        match self.lines.lock().active {
+            Some(_) => engine(&Packet::event(MARKER)),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a packet: straight to the WebSocket, or through `engine`, socketioxide's queue, while
+    /// the session polls.
+    pub fn send(&self, packet: &Packet, engine: EngineQueue<'_>) -> Result<(), SendFailed> {
+        // The lock keeps packets in order while the session changes from one way to the other.
+        let mut lines = self.lines.lock();
+        if lines.active.is_none()
+            && let Some(line) = lines.all.iter().find(|l| l.carries()).cloned()
+        {
+            line.hold();
+            engine(&Packet::event(MARKER))?;
+            lines.active = Some(line);
+        }
+        match &lines.active {
+            Some(line) => line.send(packet.frame(line.compress_from()), self.send_queue),
+            None => engine(packet),
+        }
+    }
+
     /// Stops reading from it.
     pub fn pause(&self) {
-        self.lines.lock().iter().for_each(|l| l.pause());
+        self.lines.lock().all.iter().for_each(|l| l.pause());
     }
 
     /// Reads on.
     pub fn resume(&self) {
-        self.lines.lock().iter().for_each(|l| l.resume());
+        self.lines.lock().all.iter().for_each(|l| l.resume());
     }
 
     /// Whether writing is stalled, so that what may be dropped should be.
     pub fn is_congested(&self) -> bool {
-        self.lines.lock().iter().any(|l| l.is_congested())
+        self.lines.lock().all.iter().any(|l| l.is_congested())
     }
 }
+
+/// Socketioxide's queue of a connection.
+type EngineQueue<'a> = &'a dyn Fn(&Packet) -> Result<(), SendFailed>;
 
 /// The sessions that polled at least once, by Engine.IO session id: a later request must come
 /// from the address that opened the session, because the id alone is no secret (it equals the

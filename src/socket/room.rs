@@ -19,6 +19,8 @@ struct Member<S> {
     to: S,
     /// It has heard everything up to this seq, by its page or by live events.
     cursor: u64,
+    /// It was found to take part.
+    admitted: bool,
     /// While its page is being read: the messages that came meanwhile.
     held: Option<Vec<(u64, Envelope)>>,
 }
@@ -62,9 +64,18 @@ impl<S> Room<S> {
             device: device.clone(),
             to,
             cursor: 0,
+            admitted: false,
             held: Some(Vec::new()),
         });
         true
+    }
+
+    /// The connection was found to take part: it hears from now on what is no message. Messages
+    /// still wait for [`Room::activate`].
+    pub fn admit(&mut self, device: &DeviceId) {
+        if let Some(m) = self.members.iter_mut().find(|m| &m.device == device) {
+            m.admitted = true;
+        }
     }
 
     /// Takes a connection out.
@@ -86,10 +97,7 @@ impl<S> Room<S> {
 
     /// Those in the room who were found to take part; of the others it is not known yet.
     pub fn listeners(&self) -> impl Iterator<Item = &S> {
-        self.members
-            .iter()
-            .filter(|m| m.held.is_none())
-            .map(|m| &m.to)
+        self.members.iter().filter(|m| m.admitted).map(|m| &m.to)
     }
 
     /// Everybody in the room.
@@ -105,6 +113,7 @@ impl<S> Room<S> {
         let Some(m) = self.members.iter_mut().find(|m| &m.device == device) else {
             return;
         };
+        m.admitted = true;
         m.cursor = m.cursor.max(last_seq);
         let start = m.cursor + 1;
         for (seq, envelope) in m.held.take().unwrap_or_default() {
@@ -325,11 +334,13 @@ mod tests {
     }
 
     #[test]
-    fn only_those_with_a_page_listen() {
+    fn only_those_who_were_admitted_listen() {
         let mut talk = Talk::default();
         talk.enter('a');
         talk.enter('b');
-        talk.activate('a', 0);
+        talk.room.admit(&Talk::device('a'));
         assert_eq!(talk.room.listeners().collect::<Vec<_>>(), [&'a']);
+        talk.arrive([1]);
+        assert_eq!(talk.heard('a'), [] as [u64; 0], "its page comes first");
     }
 }

@@ -74,6 +74,8 @@ pub struct SocketPathState {
     pub dialect: Arc<Dialect>,
     /// Events of one connection waiting at most.
     pub receive_queue: usize,
+    /// Packets to one connection waiting at most.
+    pub send_queue: usize,
     /// Sessions that poll.
     pub peers: Arc<Peers>,
     slot: Slot,
@@ -94,6 +96,7 @@ impl SocketPathState {
             path: socket.path.clone(),
             dialect,
             receive_queue: transport.receive_queue,
+            send_queue: transport.send_queue,
             peers: Arc::default(),
             slot: Slot::default(),
             server: OnceLock::new(),
@@ -207,6 +210,7 @@ async fn admit(
     let (Some(path), Some(peer)) = (path.upgrade(), peer) else {
         return Err(Refusal(ChatError::forbidden("the server is stopping")));
     };
+    peer.hold();
     match session_for(edge, path, peer, socket.id, auth).await {
         Ok(session) => {
             socket.on_fallback::<_, RawEvent>(Receiver::new(session.clone(), edge.clone()));
@@ -226,7 +230,7 @@ async fn admit(
 }
 
 async fn session_for(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     path: Arc<SocketPathState>,
     peer: Arc<Peer>,
     sid: Sid,
@@ -285,6 +289,7 @@ async fn session_for(
         expires_at,
         dialect,
         bucket,
+        edge: Arc::downgrade(edge),
         path,
         peer,
         slot,
@@ -303,6 +308,7 @@ async fn connected(edge: &Arc<Edge>, socket: &SocketRef<EdgeAdapter>) {
     let Some(session) = peer.and_then(|p| p.session()) else {
         return;
     };
+    session.open();
     match edge.hub.register(&session).await {
         Ok(true) => {}
         Ok(false) => return,

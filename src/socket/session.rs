@@ -3,21 +3,23 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU8, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use socketioxide_core::{Sid, Str};
+use socketioxide_core::Sid;
 
 use super::{
-    adapter::{Door, SendFailed},
+    frame::Packet,
     inbound::Inbox,
     line::Cut,
+    outlet::SendFailed,
     peer::Peer,
-    server::SocketPathState,
+    roster::UNTOLD,
+    server::{Edge, SocketPathState},
 };
 use crate::{
     chat::{Actor, ChatError, ConversationId, DeviceId, Millis, Profile},
@@ -28,6 +30,10 @@ use crate::{
 
 /// Time that a last word has to get out before the transport is cut.
 const LAST_WORD: Duration = Duration::from_millis(500);
+/// How long a full queue may stay full for those who wait for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often they look.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A live Socket.IO connection.
 ///
@@ -48,6 +54,10 @@ pub struct Session {
     pub bucket: EventBucket,
     /// The rooms that it is in.
     pub rooms: Mutex<HashSet<ConversationId>>,
+    /// What it was told of who is online, as [`roster`](super::roster) counts it.
+    pub told_online: AtomicU64,
+    following: AtomicBool,
+    edge: Weak<Edge>,
     path: Arc<SocketPathState>,
     peer: Arc<Peer>,
     expires_at: AtomicI64,
@@ -82,6 +92,8 @@ pub struct SessionParts {
     pub dialect: Arc<Dialect>,
     /// See [`Session::bucket`].
     pub bucket: EventBucket,
+    /// What all connections need.
+    pub edge: Weak<Edge>,
     /// The path that it came in by.
     pub path: Arc<SocketPathState>,
     /// The other end.
@@ -107,6 +119,9 @@ impl Session {
             inbox: Inbox::new(parts.path.receive_queue),
             bucket: parts.bucket,
             rooms: Mutex::default(),
+            told_online: AtomicU64::new(UNTOLD),
+            following: AtomicBool::new(false),
+            edge: parts.edge,
             path: parts.path,
             peer: parts.peer,
             expires_at: AtomicI64::new(parts.expires_at.map_or(i64::MAX, |t| t.0)),
@@ -166,6 +181,21 @@ impl Session {
             .store(at.map_or(i64::MAX, |t| t.0), Ordering::Release);
     }
 
+    /// Whether it hears its user's conversations without joining them.
+    pub fn is_following(&self) -> bool {
+        self.following.load(Ordering::Acquire)
+    }
+
+    /// Starts or stops that. `true`: it was not so before.
+    pub fn set_following(&self, following: bool) -> bool {
+        self.following.swap(following, Ordering::AcqRel) != following
+    }
+
+    /// What all connections need, until the node stops.
+    pub fn edge(&self) -> Option<Arc<Edge>> {
+        self.edge.upgrade()
+    }
+
     /// The other end.
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
@@ -178,30 +208,43 @@ impl Session {
 
     /// Queues an event that must not be lost: if it cannot be queued the connection is cut, so
     /// that the client comes back and resumes from what it has. `false`: it was not queued.
-    pub fn deliver(&self, data: &Str) -> bool {
+    pub fn deliver(&self, packet: &Packet) -> bool {
         if !self.is_live() {
             return false;
         }
-        self.queued(self.door().event(self.sid, data))
+        self.send(packet)
+    }
+
+    /// As [`Session::deliver`], but waits while the queue is full, for a while: for those who have
+    /// more to send than it holds, to a reader who does take it.
+    pub async fn deliver_patiently(&self, packet: &Packet) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while self.is_live() {
+            match self.peer.send(packet, &self.engine_queue()) {
+                Err(SendFailed::Full) if Instant::now() < until => tokio::time::sleep(LOOK).await,
+                result => return self.sent(result),
+            }
+        }
+        false
     }
 
     /// Queues an event that may be lost: a congested connection does not get it.
-    pub fn deliver_volatile(&self, data: &Str) -> bool {
+    pub fn deliver_volatile(&self, packet: &Packet) -> bool {
         if self.peer.is_congested() {
             metrics::counter!(telemetry::EVENTS_DROPPED_TOTAL).increment(1);
             return false;
         }
-        self.deliver(data)
+        self.deliver(packet)
     }
 
     /// Queues an event whatever the stage: greetings and last words.
     pub fn tell(&self, data: String) -> bool {
-        self.queued(self.door().event(self.sid, &Str::from(data)))
+        self.send(&Packet::event(data))
     }
 
     /// Queues an ack.
     pub fn ack(&self, id: i64, args: String) -> bool {
-        self.queued(self.door().ack(self.sid, id, args))
+        self.send(&Packet::ack(id, args))
     }
 
     /// Tells of a refusal, as an ack where one was asked for, otherwise as the dialect's error
@@ -219,11 +262,21 @@ impl Session {
         }
     }
 
-    fn door(&self) -> &Door {
-        self.path.door()
+    /// Socketioxide has queued the connect packet: what is sent from now on follows it.
+    pub fn open(&self) {
+        self.sent(self.peer.open(&self.engine_queue()));
     }
 
-    fn queued(&self, result: Result<(), SendFailed>) -> bool {
+    fn send(&self, packet: &Packet) -> bool {
+        self.sent(self.peer.send(packet, &self.engine_queue()))
+    }
+
+    /// Socketioxide's own queue of this connection.
+    fn engine_queue(&self) -> impl Fn(&Packet) -> Result<(), SendFailed> {
+        |packet| self.path.door().send(self.sid, packet)
+    }
+
+    fn sent(&self, result: Result<(), SendFailed>) -> bool {
         match result {
             Ok(()) => true,
             Err(SendFailed::Closed) => false,

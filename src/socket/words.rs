@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use socketioxide_core::Str;
-
-use super::session::Session;
-use crate::chat::{DeviceId, Event, Hearer, UserId};
+use super::{frame::Packet, session::Session};
+use crate::chat::{DeviceId, Envelope, Event, Hearer, UserId};
 
 /// Encodes one event lazily, once per dialect and role.
 pub struct Words<'a> {
@@ -15,22 +13,27 @@ pub struct Words<'a> {
     /// The user who caused the event.
     by: Option<&'a UserId>,
     // A list, because two or three entries are all that there ever are.
-    encoded: Vec<(usize, Hearer, Arc<[Str]>)>,
+    encoded: Vec<(usize, Hearer, Arc<[Packet]>)>,
 }
 
 impl<'a> Words<'a> {
     /// The words for an event.
-    pub fn new(event: &'a Event, origin: Option<&'a DeviceId>, by: Option<&'a UserId>) -> Self {
+    pub fn of(envelope: &'a Envelope) -> Self {
         Self {
-            event,
-            origin,
-            by,
+            event: &envelope.event,
+            origin: envelope.origin.as_ref(),
+            by: envelope.event.by(),
             encoded: Vec::new(),
         }
     }
 
+    /// The event.
+    pub fn event(&self) -> &'a Event {
+        self.event
+    }
+
     /// What this connection hears as one in the room (or addressed by itself).
-    pub fn for_session(&mut self, session: &Session) -> Arc<[Str]> {
+    pub fn for_session(&mut self, session: &Session) -> Arc<[Packet]> {
         let hearer = if self.origin == Some(&session.device) {
             Hearer::Origin
         } else if self.by == Some(&session.actor.profile.id) {
@@ -42,11 +45,11 @@ impl<'a> Words<'a> {
     }
 
     /// What this connection hears as one of a participant outside the room.
-    pub fn for_absent(&mut self, session: &Session) -> Arc<[Str]> {
+    pub fn for_absent(&mut self, session: &Session) -> Arc<[Packet]> {
         self.get(session, Hearer::Absent)
     }
 
-    fn get(&mut self, session: &Session, hearer: Hearer) -> Arc<[Str]> {
+    fn get(&mut self, session: &Session, hearer: Hearer) -> Arc<[Packet]> {
         let index = session.dialect.index();
         if let Some((_, _, words)) = self
             .encoded
@@ -55,11 +58,11 @@ impl<'a> Words<'a> {
         {
             return words.clone();
         }
-        let words: Arc<[Str]> = session
+        let words: Arc<[Packet]> = session
             .dialect
             .encode(self.event, hearer)
             .into_iter()
-            .map(Str::from)
+            .map(Packet::event)
             .collect();
         self.encoded.push((index, hearer, words.clone()));
         words

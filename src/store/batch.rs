@@ -1,6 +1,6 @@
 //! What one transaction of the group commit holds, and how it is answered.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{collections::BTreeSet, error::Error as StdError, fmt, sync::Arc};
 
 use tokio::sync::oneshot;
 
@@ -87,6 +87,28 @@ impl Batch {
         retain_awaited(&mut self.last_seen, &mut self.last_seen_replies);
     }
 
+    /// What the database has to tell about these jobs.
+    pub(super) fn lookups(&self) -> Lookups<'_> {
+        let appends = || self.appends.iter();
+        let advances = || self.advances.iter();
+        let written: BTreeSet<_> = appends().map(|m| m.conversation.as_str()).collect();
+        let read: BTreeSet<_> = advances().map(|a| a.conversation.as_str()).collect();
+        let read = read.difference(&written).copied().collect();
+        let (senders, client_ids) = appends()
+            .filter_map(|m| Some((m.sender.id.as_str(), m.client_id.as_deref()?)))
+            .unzip();
+        let senders_here = appends().map(|m| (m.conversation.as_str(), m.sender.id.as_str()));
+        let readers = advances().map(|a| (a.conversation.as_str(), a.user.as_str()));
+        let participants: BTreeSet<_> = senders_here.chain(readers).collect();
+        let (conversations, users) = participants.into_iter().unzip();
+        Lookups {
+            written: written.into_iter().collect(),
+            read,
+            keys: [Column::Texts(senders), Column::Texts(client_ids)],
+            participants: [Column::Texts(conversations), Column::Texts(users)],
+        }
+    }
+
     /// The number of jobs.
     pub(super) fn len(&self) -> usize {
         self.appends.len() + self.advances.len() + self.last_seen.len()
@@ -171,12 +193,25 @@ impl StdError for Shared {
     }
 }
 
+/// What a batch has to know before it decides.
+pub(super) struct Lookups<'a> {
+    /// Conversations to append to, sorted.
+    pub(super) written: Vec<&'a str>,
+    /// Conversations in which only cursors move, sorted.
+    pub(super) read: Vec<&'a str>,
+    /// Idempotency keys: sender, client_id.
+    pub(super) keys: [Column<'a>; 2],
+    /// Those who send or read: conversation, user; sorted.
+    pub(super) participants: [Column<'a>; 2],
+}
+
 /// The rows that a batch writes. Every array is a table by columns.
 pub(super) struct Writes<'a> {
     /// id, conversation, seq, sender, client_id, kind, content, metadata, created_at.
     pub(super) messages: [Column<'a>; 9],
-    /// id, newest seq, time of the newest message.
-    pub(super) conversations: [Column<'a>; 3],
+    /// id, newest seq, time of the newest message; last_seq and members_version as they are taken
+    /// to be: if they are not, nothing is written.
+    pub(super) conversations: [Column<'a>; 5],
     /// conversation, user, read_seq, delivered_seq, read_at (0: as it was).
     pub(super) participants: [Column<'a>; 5],
     /// user, time.

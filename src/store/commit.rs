@@ -2,19 +2,23 @@
 //!
 //! Lock the conversations, look up repetitions and the participants' cursors, decide about each
 //! job in memory, write everything. A job that is refused does not touch the others.
+//!
+//! Where a process is alone with its database, what it wrote last is nearly always what it would
+//! find: few messages are written on that guess, without looking anything up. The statements that
+//! write refuse a wrong guess, and then it is done properly.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use super::{
     batch::{Advance, Batch, Outcome, Writes},
     core::Core,
-    engine::{Arg, Cells, Column, Engine, Sql},
-    failure::Failure,
-    members,
-    rows::{self, message_columns, stored_seq},
+    engine::{Cells, Column, Engine, Found},
+    failure::{Failure, Fault},
+    members::{self, Known},
+    rows::{self, stored_seq},
     session::Session,
 };
 use crate::{
@@ -25,62 +29,31 @@ use crate::{
     telemetry::MESSAGES_IN_TOTAL,
 };
 
-/// Conversations to append to, locked in one order; then those that are only read.
-const ROOMS: Sql = Sql {
-    sqlite: "\
-        SELECT id, last_seq, members_version FROM conversations
-        WHERE deleted_at IS NULL AND (id IN (SELECT value FROM json_each($1))
-            OR id IN (SELECT value FROM json_each($2)))",
-    postgres: "\
-        WITH locked AS (
-            SELECT id, last_seq, members_version FROM conversations
-            WHERE id = ANY($1) AND deleted_at IS NULL
-            ORDER BY id FOR NO KEY UPDATE
-        )
-        SELECT id, last_seq, members_version FROM locked
-        UNION ALL
-        SELECT id, last_seq, members_version FROM conversations
-        WHERE id = ANY($2) AND deleted_at IS NULL",
-};
-
-const REPETITIONS: Sql = Sql {
-    sqlite: concat!(
-        "SELECT ",
-        message_columns!(),
-        " FROM json_each($1) k
-          CROSS JOIN messages m ON m.sender_id = k.value ->> 0 AND m.client_id = k.value ->> 1
-          LEFT JOIN users u ON u.id = m.sender_id"
-    ),
-    postgres: concat!(
-        "SELECT ",
-        message_columns!(),
-        " FROM UNNEST($1::text[], $2::text[]) AS k (sender_id, client_id)
-          JOIN messages m ON m.sender_id = k.sender_id AND m.client_id = k.client_id
-          LEFT JOIN users u ON u.id = m.sender_id"
-    ),
-};
-
-const CURSORS: Sql = Sql {
-    sqlite: "\
-        SELECT p.conversation_id, p.user_id, p.read_seq, p.delivered_seq
-        FROM json_each($1) k CROSS JOIN participants p
-            ON p.conversation_id = k.value ->> 0 AND p.user_id = k.value ->> 1
-        WHERE p.left_at IS NULL",
-    postgres: "\
-        SELECT p.conversation_id, p.user_id, p.read_seq, p.delivered_seq
-        FROM UNNEST($1::text[], $2::text[]) AS k (conversation_id, user_id)
-        JOIN participants p ON p.conversation_id = k.conversation_id AND p.user_id = k.user_id
-        WHERE p.left_at IS NULL
-        ORDER BY p.conversation_id, p.user_id
-        FOR NO KEY UPDATE OF p",
-};
+/// A guess is for so many messages at most: with more there is little to gain, and one that makes
+/// it fail makes all others take the longer way too.
+const GUESSED_MAX: usize = 8;
 
 /// A conversation of the batch.
 struct Room {
     last_seq: u64,
+    /// What the last seq was before this batch.
+    before: u64,
     /// The time of the newest message of this batch.
     newest: Option<Millis>,
+    version: i64,
     members: Arc<[UserId]>,
+}
+
+impl Room {
+    fn new(known: Known) -> Self {
+        Self {
+            last_seq: known.last_seq,
+            before: known.last_seq,
+            newest: None,
+            version: known.version,
+            members: known.users,
+        }
+    }
 }
 
 /// A participant's cursors.
@@ -109,38 +82,66 @@ impl Cursors {
         }
         before
     }
+
+    /// What one wrote, one has read. It was not received by writing it, though, what others had
+    /// written just before and is still on its way.
+    fn wrote(&mut self, seq: u64, at: Millis) {
+        let delivered = self.delivered;
+        self.advance(Cursor::Read, seq, at);
+        if delivered + 1 < seq {
+            self.delivered = delivered;
+        }
+    }
 }
+
+/// Messages by sender and client id.
+type ByClientId = HashMap<(UserId, Arc<str>), Arc<Message>>;
 
 /// What the database says about a batch, and what the batch makes of it.
 struct Plan {
     rooms: HashMap<ConversationId, Room>,
     cursors: BTreeMap<(ConversationId, UserId), Cursors>,
     /// Messages by sender and client id: those of the database, then those of the batch.
-    by_client_id: HashMap<(UserId, Arc<str>), Arc<Message>>,
+    by_client_id: ByClientId,
     new: Vec<Arc<Message>>,
 }
 
-/// Commits a batch. On failure nothing of it was committed, or
-/// [`Fault::InDoubt`](super::failure::Fault::InDoubt).
+/// Commits a batch. On failure nothing of it was committed, or [`Fault::InDoubt`].
 pub(super) async fn commit<E: Engine>(
     core: &Core<E>,
     batch: &mut Batch,
     cleared: &[OutboxId],
 ) -> Result<Outcome, Failure> {
-    let mut session = core.begin().await?;
+    let session = core.writer().await?;
     // Getting a connection is where the time goes when there is none.
     batch.drop_abandoned();
-    match run(core, &mut session, batch, cleared).await {
-        Ok((outcome, true)) => {
-            session.commit().await?;
-            let new = outcome.appended.iter().flatten().filter(|a| !a.duplicate);
-            metrics::counter!(MESSAGES_IN_TOTAL).increment(new.count() as u64);
-            Ok(outcome)
+    if E::ALONE
+        && let Some(plan) = Plan::guess(core, batch)
+    {
+        match plan.commit(core, session, batch, cleared).await {
+            // A wrong guess, or a send that was repeated, or something really is refused.
+            Err(failure) if matches!(failure.fault, Fault::Taken | Fault::Refused) => {
+                for message in &batch.appends {
+                    core.members.forget(&message.conversation);
+                }
+            }
+            result => return result,
         }
-        Ok((outcome, false)) => {
-            session.rollback().await;
-            Ok(outcome)
-        }
+        return look_up_and_commit(core, core.writer().await?, batch, cleared).await;
+    }
+    look_up_and_commit(core, session, batch, cleared).await
+}
+
+async fn look_up_and_commit<E: Engine>(
+    core: &Core<E>,
+    session: Session<E>,
+    batch: &mut Batch,
+    cleared: &[OutboxId],
+) -> Result<Outcome, Failure> {
+    let (mut session, found) = session.begin_batch(&batch.lookups()).await?;
+    batch.drop_abandoned();
+    match Plan::new(core, &mut session, batch, &found).await {
+        Ok(plan) => plan.commit(core, session, batch, cleared).await,
         Err(failure) => {
             session.rollback().await;
             Err(failure)
@@ -148,129 +149,152 @@ pub(super) async fn commit<E: Engine>(
     }
 }
 
-/// Does everything but the commit. The flag tells whether there is anything to commit.
-async fn run<E: Engine>(
-    core: &Core<E>,
-    session: &mut Session<E>,
-    batch: &Batch,
-    cleared: &[OutboxId],
-) -> Result<(Outcome, bool), Failure> {
-    let mut plan = Plan {
-        rooms: rooms(core, session, batch).await?,
-        by_client_id: repetitions(session, &batch.appends).await?,
-        cursors: cursors(session, batch).await?,
-        new: Vec::new(),
-    };
-    let mut appended: Vec<_> = batch.appends.iter().map(|m| plan.append(m)).collect();
-    let advanced = batch.advances.iter().map(|a| plan.advance(a)).collect();
-
-    let writes = plan.writes(batch, cleared);
-    let anything = !writes.is_empty();
-    if anything {
-        let mut outbox = HashMap::new();
-        for row in session.write(&writes).await? {
-            outbox.insert(row.text(0)?, OutboxId(row.int(1)?));
-        }
-        for appended in appended.iter_mut().flatten().filter(|a| !a.duplicate) {
-            appended.outbox = outbox.remove(appended.message.id.as_str());
-        }
-    }
-    Ok((Outcome { appended, advanced }, anything))
+/// The outbox row of each message id.
+fn outbox(rows: &[impl Cells]) -> StoreResult<HashMap<String, OutboxId>> {
+    let pairs = rows.iter();
+    pairs
+        .map(|row| Ok((row.text(0)?, OutboxId(row.int(1)?))))
+        .collect()
 }
 
+/// The conversations that were found, with the members of those that the batch appends to.
 async fn rooms<E: Engine>(
     core: &Core<E>,
     session: &mut Session<E>,
     batch: &Batch,
+    found: &[E::Row],
 ) -> Result<HashMap<ConversationId, Room>, Failure> {
-    let written: BTreeSet<_> = batch.appends.iter().map(|m| &m.conversation).collect();
-    let read: BTreeSet<_> = batch.advances.iter().map(|a| &a.conversation).collect();
-    if written.is_empty() && read.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let args = [
-        Arg::Texts(written.iter().map(|id| id.as_str()).collect()),
-        Arg::Texts(read.difference(&written).map(|id| id.as_str()).collect()),
-    ];
+    let written: HashSet<_> = batch.appends.iter().map(|m| &m.conversation).collect();
     let mut rooms = HashMap::new();
-    let mut unknown = HashMap::new();
-    for row in session.rows(ROOMS, &args).await? {
+    let mut unknown = Vec::new();
+    for row in found {
         let id = ConversationId::trusted(row.text(0)?);
-        let version = row.int(2)?;
-        let mut room = Room {
-            last_seq: rows::seq(&row, 1)?,
-            newest: None,
-            members: Arc::from([]),
+        let mut now = Known {
+            last_seq: rows::seq(row, 1)?,
+            version: row.int(2)?,
+            users: Arc::from([]),
         };
         if written.contains(&id) {
-            match core.members.get(&id, version) {
-                Some(members) => room.members = members,
-                None => drop(unknown.insert(id.clone(), version)),
+            match core.members.get(&id) {
+                Some(known) if known.version == now.version => now.users = known.users,
+                _ => unknown.push(id.clone()),
             }
         }
-        rooms.insert(id, room);
+        rooms.insert(id, Room::new(now));
     }
-    for (id, users) in members::load(session, unknown.keys()).await? {
-        if let (Some(room), Some(version)) = (rooms.get_mut(&id), unknown.get(&id)) {
-            room.members = Arc::clone(&users);
-            core.members.put(id, *version, users);
+    for (id, users) in members::load(session, &unknown).await? {
+        if let Some(room) = rooms.get_mut(&id) {
+            room.members = users;
         }
     }
     Ok(rooms)
 }
 
-async fn repetitions<E: Engine>(
-    session: &mut Session<E>,
-    appends: &[NewMessage],
-) -> Result<HashMap<(UserId, Arc<str>), Arc<Message>>, Failure> {
-    let (senders, keys): (Vec<_>, Vec<_>) = appends
-        .iter()
-        .filter_map(|m| Some((m.sender.id.as_str(), m.client_id.as_deref()?)))
-        .unzip();
-    let mut found = HashMap::new();
-    if !keys.is_empty() {
-        let table = [Column::Texts(senders), Column::Texts(keys)];
-        for row in session.rows(REPETITIONS, &[Arg::Table(&table)]).await? {
-            let message = rows::message(&row, 0)?;
-            if let Some(key) = message.client_id.clone() {
-                found.insert((message.sender.id.clone(), key), message);
-            }
+fn repetitions(found: &[impl Cells]) -> StoreResult<ByClientId> {
+    let mut repetitions = HashMap::new();
+    for row in found {
+        let message = rows::message(row, 0)?;
+        if let Some(key) = message.client_id.clone() {
+            repetitions.insert((message.sender.id.clone(), key), message);
         }
     }
-    Ok(found)
+    Ok(repetitions)
 }
 
-async fn cursors<E: Engine>(
-    session: &mut Session<E>,
-    batch: &Batch,
-) -> Result<BTreeMap<(ConversationId, UserId), Cursors>, Failure> {
-    let senders = batch
-        .appends
-        .iter()
-        .map(|m| (&m.conversation, &m.sender.id));
-    let readers = batch.advances.iter().map(|a| (&a.conversation, &a.user));
-    let pairs: BTreeSet<_> = senders.chain(readers).collect();
-    let mut found = BTreeMap::new();
-    if !pairs.is_empty() {
-        let (conversations, users) = pairs.iter().map(|(c, u)| (c.as_str(), u.as_str())).unzip();
-        let table = [Column::Texts(conversations), Column::Texts(users)];
-        for row in session.rows(CURSORS, &[Arg::Table(&table)]).await? {
-            let key = (
-                ConversationId::trusted(row.text(0)?),
-                UserId::trusted(row.text(1)?),
-            );
-            let cursors = Cursors {
-                read: rows::seq(&row, 2)?,
-                delivered: rows::seq(&row, 3)?,
-                ..Cursors::default()
-            };
-            found.insert(key, cursors);
-        }
-    }
-    Ok(found)
+fn cursors(found: &[impl Cells]) -> StoreResult<BTreeMap<(ConversationId, UserId), Cursors>> {
+    let read = |row: &_| {
+        let key = (
+            ConversationId::trusted(Cells::text(row, 0)?),
+            UserId::trusted(Cells::text(row, 1)?),
+        );
+        let cursors = Cursors {
+            read: rows::seq(row, 2)?,
+            delivered: rows::seq(row, 3)?,
+            ..Cursors::default()
+        };
+        Ok((key, cursors))
+    };
+    found.iter().map(read).collect()
 }
 
 impl Plan {
+    /// Nothing planned yet.
+    async fn new<E: Engine>(
+        core: &Core<E>,
+        session: &mut Session<E>,
+        batch: &Batch,
+        found: &Found<E::Row>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            rooms: rooms(core, session, batch, &found.rooms).await?,
+            by_client_id: repetitions(&found.repetitions)?,
+            cursors: cursors(&found.cursors)?,
+            new: Vec::new(),
+        })
+    }
+
+    /// What the batch finds if nobody else has written since: nothing is known of repetitions, and
+    /// what is known of the conversations may have changed. [`Writes`] tests it.
+    fn guess<E: Engine>(core: &Core<E>, batch: &Batch) -> Option<Self> {
+        let appends = &batch.appends;
+        if !(1..=GUESSED_MAX).contains(&appends.len()) || !batch.advances.is_empty() {
+            return None;
+        }
+        let mut plan = Self {
+            rooms: HashMap::new(),
+            cursors: BTreeMap::new(),
+            by_client_id: HashMap::new(),
+            new: Vec::new(),
+        };
+        for message in appends {
+            let known = core.members.get(&message.conversation)?;
+            if !known.users.contains(&message.sender.id) {
+                return None;
+            }
+            // The cursors end at the new message, wherever they are.
+            let sender = (message.conversation.clone(), message.sender.id.clone());
+            plan.cursors.insert(sender, Cursors::default());
+            plan.rooms
+                .insert(message.conversation.clone(), Room::new(known));
+        }
+        Some(plan)
+    }
+
+    /// Decides about each job and commits, in a transaction of its own if none was begun.
+    async fn commit<E: Engine>(
+        mut self,
+        core: &Core<E>,
+        session: Session<E>,
+        batch: &Batch,
+        cleared: &[OutboxId],
+    ) -> Result<Outcome, Failure> {
+        let mut appended: Vec<_> = batch.appends.iter().map(|m| self.append(m)).collect();
+        let advanced = batch.advances.iter().map(|a| self.advance(a)).collect();
+        let writes = self.writes(batch, cleared);
+        if writes.is_empty() {
+            session.rollback().await;
+            return Ok(Outcome { appended, advanced });
+        }
+        let rows = session.commit_batch(&writes).await?;
+        metrics::counter!(MESSAGES_IN_TOTAL).increment(self.new.len() as u64);
+        for (id, room) in self.rooms.iter().filter(|(_, room)| room.newest.is_some()) {
+            let known = Known {
+                version: room.version,
+                last_seq: room.last_seq,
+                users: Arc::clone(&room.members),
+            };
+            core.members.put(id, known);
+        }
+        let mut outbox = outbox(&rows).map_err(|error| Failure {
+            fault: Fault::InDoubt,
+            error,
+        })?;
+        for appended in appended.iter_mut().flatten().filter(|a| !a.duplicate) {
+            appended.outbox = outbox.remove(appended.message.id.as_str());
+        }
+        Ok(Outcome { appended, advanced })
+    }
+
     fn append(&mut self, new: &NewMessage) -> StoreResult<Appended> {
         let room = self
             .rooms
@@ -295,6 +319,9 @@ impl Plan {
             .cursors
             .get_mut(&sender)
             .ok_or(StoreError::NotParticipant)?;
+        if new.with.as_ref().is_some_and(|w| !room.members.contains(w)) {
+            return Err(StoreError::NotParticipant);
+        }
         if first.is_some() {
             return Err(StoreError::Conflict(
                 "the clientId was used in another conversation",
@@ -302,8 +329,7 @@ impl Plan {
         }
         room.last_seq += 1;
         room.newest = room.newest.max(Some(new.created_at));
-        // What one wrote, one has read.
-        cursors.advance(Cursor::Read, room.last_seq, new.created_at);
+        cursors.wrote(room.last_seq, new.created_at);
         let message = Arc::new(Message {
             id: new.id.clone(),
             conversation: new.conversation.clone(),
@@ -348,7 +374,7 @@ impl Plan {
             |of: fn(&Message) -> Option<&str>| Column::MaybeTexts(new().map(|m| of(m)).collect());
         let grown = || {
             let rooms = self.rooms.iter();
-            rooms.filter_map(|(id, room)| Some((id, room.last_seq, room.newest?)))
+            rooms.filter_map(|(id, room)| Some((id, room, room.newest?)))
         };
         let moved = || self.cursors.iter().filter(|(_, c)| c.moved);
         let mut last_seen = BTreeMap::<&str, i64>::new();
@@ -370,8 +396,10 @@ impl Plan {
             ],
             conversations: [
                 Column::Texts(grown().map(|(id, _, _)| id.as_str()).collect()),
-                Column::Ints(grown().map(|(_, seq, _)| stored_seq(seq)).collect()),
+                Column::Ints(grown().map(|(_, r, _)| stored_seq(r.last_seq)).collect()),
                 Column::Ints(grown().map(|(_, _, at)| at.0).collect()),
+                Column::Ints(grown().map(|(_, r, _)| stored_seq(r.before)).collect()),
+                Column::Ints(grown().map(|(_, r, _)| r.version).collect()),
             ],
             participants: [
                 Column::Texts(moved().map(|((c, _), _)| c.as_str()).collect()),

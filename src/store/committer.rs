@@ -36,8 +36,9 @@ const ATTEMPTS: u32 = 4;
 /// The time between two tries while the database is down.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long cleared outbox rows wait for a batch that takes them along.
-const CLEAR_AFTER: Duration = Duration::from_millis(100);
+/// How long cleared outbox rows wait for a batch that takes them along, which saves a transaction.
+/// A row must be gone before it is old enough for the sweepers, who take it for left behind.
+const CLEAR_AFTER: Duration = Duration::from_secs(1);
 
 /// How batches are formed.
 #[derive(Clone, Copy)]

@@ -22,12 +22,6 @@ const FIND: Sql = Sql::same(concat!(
      WHERE c.id = $1 AND c.deleted_at IS NULL"
 ));
 
-const FIND_DIRECT: Sql = Sql::same(concat!(
-    "SELECT ",
-    conversation_columns!(),
-    " FROM conversations c WHERE c.direct_key = $1 AND c.deleted_at IS NULL"
-));
-
 const LOCK: Sql = sql_locking!(concat!(
     "SELECT ",
     conversation_columns!(),
@@ -94,6 +88,8 @@ const DELETE: Sql = Sql::same(
      WHERE id = $1",
 );
 
+/// What is wrong with an id that is there already.
+pub(super) const ID_TAKEN: &str = "the conversation's id is taken";
 /// See [`Store::conversation`](crate::chat::Store::conversation).
 pub(super) async fn get<E: Engine>(
     core: &Core<E>,
@@ -134,56 +130,6 @@ pub(super) async fn fill<E: Engine>(
     Ok(())
 }
 
-/// See [`Store::open_direct`](crate::chat::Store::open_direct).
-pub(super) async fn open_direct<E: Engine>(
-    core: &Core<E>,
-    (a, b): (&UserId, &UserId),
-    id: Option<&ConversationId>,
-    now: Millis,
-) -> StoreResult<(Conversation, bool)> {
-    if a == b {
-        return Err(StoreError::Invalid(
-            "a direct conversation is between two different users",
-        ));
-    }
-    // No id holds a space.
-    let key = format!("{} {}", a.min(b), a.max(b));
-    let mut session = core.reader().await?;
-    if let Some(found) = find_direct(&mut session, &key).await? {
-        return Ok((found, false));
-    }
-    drop(session);
-
-    let id = id.cloned().unwrap_or_else(ConversationId::generate);
-    let mut session = core.begin().await?;
-    let opened = async {
-        if create(&mut session, &id, None, Some(&key), now).await? {
-            let both = [(a.clone(), Role::Member), (b.clone(), Role::Member)];
-            join(&mut session, &id, &both, 0, now).await?;
-            return Ok((lock(&mut session, &id).await?, true));
-        }
-        match find_direct(&mut session, &key).await? {
-            Some(found) => Ok((found, false)),
-            None => Err(StoreError::Conflict("the conversation's id is taken")),
-        }
-    }
-    .await;
-    session.finish(opened).await
-}
-
-async fn find_direct<E: Engine>(
-    session: &mut Session<E>,
-    key: &str,
-) -> StoreResult<Option<Conversation>> {
-    let Some(row) = session.row(FIND_DIRECT, &[Arg::Text(key)]).await? else {
-        return Ok(None);
-    };
-    let mut found = [rows::conversation(&row, 0)?];
-    fill(session, &mut found).await?;
-    let [found] = found;
-    Ok(Some(found))
-}
-
 /// See [`Store::create_group`](crate::chat::Store::create_group).
 pub(super) async fn create_group<E: Engine>(
     core: &Core<E>,
@@ -205,8 +151,8 @@ pub(super) async fn create_group<E: Engine>(
         .collect();
     let mut session = core.begin().await?;
     let created = async {
-        if !create(&mut session, id, Some(title), None, now).await? {
-            return Err(StoreError::Conflict("the conversation's id is taken"));
+        if !create(&mut session, id, Some(title), true, None, now).await? {
+            return Err(StoreError::Conflict(ID_TAKEN));
         }
         join(&mut session, id, &participants, 0, now).await?;
         lock(&mut session, id).await
@@ -316,7 +262,7 @@ pub(super) async fn delete<E: Engine>(
 }
 
 /// Locks a conversation and its participants, and reads both.
-async fn lock<E: Engine>(
+pub(super) async fn lock<E: Engine>(
     session: &mut Session<E>,
     id: &ConversationId,
 ) -> StoreResult<Conversation> {
@@ -343,17 +289,18 @@ async fn lock_group<E: Engine>(
 }
 
 /// Makes the conversation's row; `false` if its id or its pair is taken.
-async fn create<E: Engine>(
+pub(super) async fn create<E: Engine>(
     session: &mut Session<E>,
     id: &ConversationId,
     title: Option<&str>,
+    is_group: bool,
     direct_key: Option<&str>,
     now: Millis,
 ) -> StoreResult<bool> {
     let args = [
         Arg::Text(id.as_str()),
         Arg::MaybeText(title),
-        Arg::Flag(direct_key.is_none()),
+        Arg::Flag(is_group),
         Arg::MaybeText(direct_key),
         Arg::Int(now.0),
     ];
@@ -361,7 +308,7 @@ async fn create<E: Engine>(
 }
 
 /// Lets users in, who have read up to `seq`.
-async fn join<E: Engine>(
+pub(super) async fn join<E: Engine>(
     session: &mut Session<E>,
     id: &ConversationId,
     users: &[(UserId, Role)],

@@ -14,7 +14,7 @@ use sqlx::Pool;
 
 use super::{
     engine::Engine,
-    failure::{Closed, Failure, unavailable},
+    failure::{Closed, Failure, connection_lost, unavailable},
     members::Members,
     outbox::Cleared,
     session::Session,
@@ -84,12 +84,44 @@ impl<E: Engine> Core<E> {
 
     /// A session in a transaction that writes; end it with [`Session::finish`].
     pub(super) async fn begin(&self) -> Result<Session<E>, Failure> {
-        self.session(&self.writers).await?.begin().await
+        // What did not even begin was not done.
+        self.again_if_lost(|| async { self.writer().await?.begin().await })
+            .await
+    }
+
+    /// A session to begin a transaction on.
+    pub(super) async fn writer(&self) -> Result<Session<E>, Failure> {
+        self.session(&self.writers).await
     }
 
     async fn session(&self, pool: &Pool<E>) -> Result<Session<E>, Failure> {
         let conn = pool.acquire().await.map_err(Failure::of::<E>)?;
         Ok(Session::new(conn, Arc::clone(&self.health)))
+    }
+
+    /// Does what changes nothing, and once more if it met a broken connection: after a restart of
+    /// the database all the pooled ones are. The second one is fresh, because the pool passes over
+    /// those that are older than the last break.
+    pub(super) async fn again_if_lost<T, F, Done>(
+        &self,
+        call: impl Fn() -> Done + Send,
+    ) -> Result<T, F>
+    where
+        F: AsRef<StoreError>,
+        Done: Future<Output = Result<T, F>> + Send,
+    {
+        match call().await {
+            Err(failure) if connection_lost(failure.as_ref()) => call().await,
+            result => result,
+        }
+    }
+
+    /// A call that only reads, bounded like [`Core::within`].
+    pub(super) async fn read<T: Send, Done>(&self, call: impl Fn() -> Done + Send) -> StoreResult<T>
+    where
+        Done: Future<Output = StoreResult<T>> + Send,
+    {
+        self.within(self.again_if_lost(call)).await
     }
 
     /// Bounds a call by the time it may take, and counts those that the database failed.

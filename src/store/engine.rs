@@ -5,7 +5,10 @@
 
 use std::future::Future;
 
-use super::{batch::Writes, failure::Fault};
+use super::{
+    batch::{Lookups, Writes},
+    failure::Fault,
+};
 use crate::chat::StoreResult;
 
 /// A statement in both dialects. Parameters are `$1`, `$2`, ...
@@ -109,10 +112,33 @@ pub(super) trait Cells: Send {
     fn maybe_text(&self, at: usize) -> StoreResult<Option<String>>;
 }
 
+/// What [`Engine::begin_batch`] found.
+pub(super) struct Found<R> {
+    /// Conversations: id, last_seq, members_version.
+    pub(super) rooms: Vec<R>,
+    /// Messages whose sender and client id are among those asked for:
+    /// [`message_columns`](super::rows::message_columns).
+    pub(super) repetitions: Vec<R>,
+    /// Present participants: conversation, user, read_seq, delivered_seq.
+    pub(super) cursors: Vec<R>,
+}
+
+/// Why [`Engine::commit_batch`] failed.
+pub(super) struct Uncommitted {
+    /// Whether the database had been asked to commit.
+    pub(super) asked: bool,
+    /// What it answered.
+    pub(super) error: sqlx::Error,
+}
+
 /// A database that the store runs on.
 pub(super) trait Engine: sqlx::Database<Row: Cells, Connection: Sized> {
     /// Begins a transaction that writes.
     const BEGIN: &'static str;
+
+    /// Whether one process is normally alone with the database, so that what it remembers is
+    /// normally true.
+    const ALONE: bool;
 
     /// Runs a statement without parameters or result.
     fn control(
@@ -127,11 +153,20 @@ pub(super) trait Engine: sqlx::Database<Row: Cells, Connection: Sized> {
         args: &[Arg<'_>],
     ) -> impl Future<Output = Result<Vec<Self::Row>, sqlx::Error>> + Send;
 
-    /// Writes a planned batch. Returns the outbox row of each message id.
-    fn write(
+    /// Begins a transaction that writes and looks up what a batch needs, under the locks of the
+    /// conversations to write to.
+    fn begin_batch(
+        conn: &mut Self::Connection,
+        lookups: &Lookups<'_>,
+    ) -> impl Future<Output = Result<Found<Self::Row>, sqlx::Error>> + Send;
+
+    /// Writes a planned batch and commits: the transaction that was begun, or one of its `own`, of
+    /// which nothing is left open if it fails. Returns the outbox row of each message id.
+    fn commit_batch(
         conn: &mut Self::Connection,
         writes: &Writes<'_>,
-    ) -> impl Future<Output = Result<Vec<Self::Row>, sqlx::Error>> + Send;
+        own: bool,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, Uncommitted>> + Send;
 
     /// What a code of this database means.
     fn fault(code: &str) -> Fault;

@@ -51,6 +51,41 @@ impl Failure {
         };
         Self { fault, error }
     }
+
+    /// Classifies an error that came with the loss of the connection.
+    pub(super) fn of_lost<E: Engine>(e: sqlx::Error) -> Self {
+        match Self::of::<E>(e) {
+            Self {
+                fault: Fault::Down,
+                error: StoreError::Unavailable(Unavailable { source, .. }),
+            } => Self {
+                fault: Fault::Down,
+                error: unavailable(ConnectionLost(source)),
+            },
+            failure => failure,
+        }
+    }
+
+    /// The same error as the answer to a commit: a database that goes away may have done it.
+    pub(super) fn of_commit(self) -> Self {
+        let fault = match self.fault {
+            Fault::Down => Fault::InDoubt,
+            other => other,
+        };
+        Self { fault, ..self }
+    }
+}
+
+impl AsRef<StoreError> for StoreError {
+    fn as_ref(&self) -> &StoreError {
+        self
+    }
+}
+
+impl AsRef<StoreError> for Failure {
+    fn as_ref(&self) -> &StoreError {
+        &self.error
+    }
 }
 
 impl From<Failure> for StoreError {
@@ -85,6 +120,16 @@ pub(super) fn unavailable(source: impl StdError + Send + Sync + 'static) -> Stor
         what: "database",
         source: Box::new(source),
     })
+}
+
+/// A connection broke while it was in use, or had broken before.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was lost")]
+struct ConnectionLost(#[source] Box<dyn StdError + Send + Sync>);
+
+/// Whether that is why a call failed.
+pub(super) fn connection_lost(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(e) if e.source.is::<ConnectionLost>())
 }
 
 /// The store was closed.

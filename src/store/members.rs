@@ -1,8 +1,9 @@
-//! Who takes part in a conversation, remembered between batches.
+//! Who takes part in a conversation, and its newest seq, remembered between batches.
 //!
 //! A batch holds the lock of its conversations and reads their `members_version`, which every
 //! change of membership raises under the same lock. What was remembered for that version is
-//! therefore the truth at the time of the commit.
+//! therefore the truth at the time of the commit. A guess made without reading is tested against
+//! version and seq when it is written.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -47,34 +48,51 @@ pub(super) async fn load<E: Engine>(
 /// User ids remembered at most, over all conversations: about 20 MB.
 const CAPACITY: usize = 200_000;
 
+/// What was last known of a conversation.
+#[derive(Clone)]
+pub(super) struct Known {
+    /// Its `members_version`.
+    pub(super) version: i64,
+    /// Its newest seq.
+    pub(super) last_seq: u64,
+    /// Its present participants.
+    pub(super) users: Arc<[UserId]>,
+}
+
 #[derive(Default)]
 struct Inner {
-    known: HashMap<ConversationId, (i64, Arc<[UserId]>)>,
+    known: HashMap<ConversationId, Known>,
     size: usize,
 }
 
-/// The present participants of conversations, each with the version that it holds for.
+/// Conversations, each as it was last known.
 #[derive(Default)]
 pub(super) struct Members(Mutex<Inner>);
 
 impl Members {
-    /// The participants at that version, if remembered.
-    pub(super) fn get(&self, id: &ConversationId, version: i64) -> Option<Arc<[UserId]>> {
-        let inner = self.0.lock();
-        let (known, users) = inner.known.get(id)?;
-        (*known == version).then(|| Arc::clone(users))
+    /// The conversation as it was last known.
+    pub(super) fn get(&self, id: &ConversationId) -> Option<Known> {
+        self.0.lock().known.get(id).cloned()
     }
 
-    /// Remembers the participants at that version.
-    pub(super) fn put(&self, id: ConversationId, version: i64, users: Arc<[UserId]>) {
+    /// Remembers a conversation.
+    pub(super) fn put(&self, id: &ConversationId, known: Known) {
         let mut inner = self.0.lock();
-        if inner.size + users.len() >= CAPACITY {
+        if inner.size + known.users.len() >= CAPACITY {
             // Simple and rare: what is in use is back after one query each.
             *inner = Inner::default();
         }
-        inner.size += users.len() + 1;
-        if let Some((_, before)) = inner.known.insert(id, (version, users)) {
-            inner.size -= before.len() + 1;
+        inner.size += known.users.len() + 1;
+        if let Some(before) = inner.known.insert(id.clone(), known) {
+            inner.size -= before.users.len() + 1;
+        }
+    }
+
+    /// Forgets a conversation.
+    pub(super) fn forget(&self, id: &ConversationId) {
+        let mut inner = self.0.lock();
+        if let Some(before) = inner.known.remove(id) {
+            inner.size -= before.users.len() + 1;
         }
     }
 

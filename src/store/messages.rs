@@ -12,7 +12,7 @@ use super::{
 };
 use crate::chat::{
     ConversationId, ConversationPage, ConversationSummary, Message, MessageId, MessageRef, Millis,
-    Page, StoreError, StoreResult, UserId,
+    Page, StoreError, StoreResult, UserId, Waiting,
 };
 
 /// Of an existing conversation: its newest seq, and the user if they take part.
@@ -68,6 +68,17 @@ const LIST: Sql = Sql::same(concat!(
     LEFT JOIN users u ON u.id = m.sender_id
     ORDER BY c.updated_at DESC, c.id DESC"
 ));
+
+const WAITING: Sql = Sql::same(
+    "SELECT c.id, me.delivered_seq, c.updated_at
+     FROM participants me JOIN conversations c ON c.id = me.conversation_id
+     WHERE me.user_id = $1 AND me.left_at IS NULL AND c.deleted_at IS NULL
+        AND c.last_seq > me.delivered_seq AND EXISTS (
+            SELECT 1 FROM messages m WHERE m.conversation_id = c.id
+                AND m.seq > me.delivered_seq AND m.sender_id <> me.user_id)
+        AND (c.updated_at > $2 OR (c.updated_at = $2 AND c.id > $3))
+     ORDER BY c.updated_at, c.id LIMIT $4",
+);
 
 /// See [`Store::messages`](crate::chat::Store::messages).
 pub(super) async fn page<E: Engine>(
@@ -143,6 +154,32 @@ pub(super) async fn last_seqs<E: Engine>(
     found
         .iter()
         .map(|row| Ok((ConversationId::trusted(row.text(0)?), rows::seq(row, 1)?)))
+        .collect()
+}
+
+/// See [`Store::waiting`](crate::chat::Store::waiting).
+pub(super) async fn waiting<E: Engine>(
+    core: &Core<E>,
+    user: &UserId,
+    after: Option<&Waiting>,
+    limit: u32,
+) -> StoreResult<Vec<Waiting>> {
+    let args = [
+        Arg::Text(user.as_str()),
+        Arg::Int(after.map_or(i64::MIN, |w| w.updated_at.0)),
+        Arg::Text(after.map_or("", |w| w.conversation.as_str())),
+        Arg::Int(i64::from(limit)),
+    ];
+    let found = core.reader().await?.rows(WAITING, &args).await?;
+    found
+        .iter()
+        .map(|row| {
+            Ok(Waiting {
+                conversation: ConversationId::trusted(row.text(0)?),
+                delivered_seq: rows::seq(row, 1)?,
+                updated_at: Millis(row.int(2)?),
+            })
+        })
         .collect()
 }
 

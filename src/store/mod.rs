@@ -10,6 +10,7 @@ mod commit;
 mod committer;
 mod conversations;
 mod core;
+mod direct;
 mod engine;
 mod failure;
 mod members;

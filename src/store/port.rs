@@ -12,6 +12,7 @@ use super::{
     committer::Committer,
     conversations,
     core::Core,
+    direct,
     engine::{Engine, Sql},
     messages, outbox,
     text::storable,
@@ -20,7 +21,7 @@ use super::{
 use crate::chat::{
     Appended, Conversation, ConversationId, ConversationPage, Cursor, Message, MessageId,
     MessageRef, Millis, NewMessage, OutboxId, Page, Profile, Role, Store, StoreError, StoreResult,
-    Unavailable, Unpublished, UserId,
+    Unavailable, Unpublished, UserId, Waiting,
 };
 use crate::telemetry::OUTBOX_SWEPT_TOTAL;
 
@@ -67,7 +68,7 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn conversation(&self, id: &ConversationId, user: &UserId) -> StoreResult<Conversation> {
         self.core
-            .within(conversations::get(&self.core, id, user))
+            .read(|| conversations::get(&self.core, id, user))
             .await
     }
 
@@ -78,7 +79,7 @@ impl<E: Engine> Store for SqlStore<E> {
         page: Page,
     ) -> StoreResult<(Vec<Arc<Message>>, bool)> {
         self.core
-            .within(messages::page(&self.core, id, user, page))
+            .read(|| messages::page(&self.core, id, user, page))
             .await
     }
 
@@ -89,7 +90,7 @@ impl<E: Engine> Store for SqlStore<E> {
         until: u64,
     ) -> StoreResult<Vec<Arc<Message>>> {
         self.core
-            .within(messages::between(&self.core, id, after, until))
+            .read(|| messages::between(&self.core, id, after, until))
             .await
     }
 
@@ -97,7 +98,9 @@ impl<E: Engine> Store for SqlStore<E> {
         &self,
         ids: &[ConversationId],
     ) -> StoreResult<BTreeMap<ConversationId, u64>> {
-        self.core.within(messages::last_seqs(&self.core, ids)).await
+        self.core
+            .read(|| messages::last_seqs(&self.core, ids))
+            .await
     }
 
     async fn conversations(
@@ -107,12 +110,12 @@ impl<E: Engine> Store for SqlStore<E> {
         limit: u32,
     ) -> StoreResult<ConversationPage> {
         self.core
-            .within(messages::list(&self.core, user, cursor, limit))
+            .read(|| messages::list(&self.core, user, cursor, limit))
             .await
     }
 
     async fn last_message(&self, id: &ConversationId) -> StoreResult<Option<Arc<Message>>> {
-        self.core.within(messages::at(&self.core, id, None)).await
+        self.core.read(|| messages::at(&self.core, id, None)).await
     }
 
     async fn open_direct(
@@ -122,7 +125,18 @@ impl<E: Engine> Store for SqlStore<E> {
         id: Option<&ConversationId>,
         now: Millis,
     ) -> StoreResult<(Conversation, bool)> {
-        let opened = conversations::open_direct(&self.core, (a, b), id, now);
+        let opened = direct::open_direct(&self.core, (a, b), id, now);
+        self.core.within(opened).await
+    }
+
+    async fn open_between(
+        &self,
+        id: &ConversationId,
+        a: &UserId,
+        b: &UserId,
+        now: Millis,
+    ) -> StoreResult<(Conversation, bool)> {
+        let opened = direct::open_between(&self.core, id, (a, b), now);
         self.core.within(opened).await
     }
 
@@ -197,13 +211,24 @@ impl<E: Engine> Store for SqlStore<E> {
             .await
     }
 
+    async fn waiting(
+        &self,
+        user: &UserId,
+        after: Option<&Waiting>,
+        limit: u32,
+    ) -> StoreResult<Vec<Waiting>> {
+        self.core
+            .read(|| messages::waiting(&self.core, user, after, limit))
+            .await
+    }
+
     async fn locate(&self, ids: &[MessageId]) -> StoreResult<Vec<MessageRef>> {
-        self.core.within(messages::locate(&self.core, ids)).await
+        self.core.read(|| messages::locate(&self.core, ids)).await
     }
 
     async fn message_at(&self, id: &ConversationId, seq: u64) -> StoreResult<Option<Arc<Message>>> {
         self.core
-            .within(messages::at(&self.core, id, Some(seq)))
+            .read(|| messages::at(&self.core, id, Some(seq)))
             .await
     }
 
@@ -214,7 +239,7 @@ impl<E: Engine> Store for SqlStore<E> {
     }
 
     async fn profiles(&self, users: &[UserId]) -> StoreResult<Vec<Profile>> {
-        self.core.within(users::profiles(&self.core, users)).await
+        self.core.read(|| users::profiles(&self.core, users)).await
     }
 
     async fn set_last_seen(&self, user: &UserId, at: Millis) -> StoreResult<()> {
@@ -229,21 +254,21 @@ impl<E: Engine> Store for SqlStore<E> {
     }
 
     async fn last_seen(&self, users: &[UserId]) -> StoreResult<BTreeMap<UserId, Millis>> {
-        self.core.within(users::last_seen(&self.core, users)).await
+        self.core.read(|| users::last_seen(&self.core, users)).await
     }
 
     async fn contacts(&self, user: &UserId, limit: u32) -> StoreResult<Vec<UserId>> {
         self.core
-            .within(users::contacts(&self.core, user, limit))
+            .read(|| users::contacts(&self.core, user, limit))
             .await
     }
 
     async fn ping(&self) -> Result<(), Unavailable> {
-        let answer = async {
+        let answer = || async {
             self.core.reader().await?.rows(PING, &[]).await?;
             Ok(())
         };
-        self.core.within(answer).await.map_err(|e| match e {
+        self.core.read(answer).await.map_err(|e| match e {
             StoreError::Unavailable(e) => e,
             e => Unavailable {
                 what: "database",

@@ -1,7 +1,7 @@
 //! PostgreSQL 13 or later: several lanes of group commits at once, from any number of nodes.
 //!
 //! Locks are always taken in the same order, so that nodes never deadlock: conversations by id,
-//! then participants by conversation and user, then users by id. A batch is five round trips
+//! then participants by conversation and user, then users by id. A batch is six round trips
 //! however many messages it holds.
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -14,10 +14,11 @@ use sqlx::{
 };
 
 use super::{
-    batch::Writes,
+    batch::{Lookups, Writes},
     core::Health,
-    engine::{Arg, Column, Engine, Sql, cells},
+    engine::{Arg, Column, Engine, Found, Sql, Uncommitted, cells},
     failure::Fault,
+    rows::message_columns,
 };
 
 cells!(PgRow);
@@ -71,6 +72,8 @@ pub(super) fn pool(
 impl Engine for Postgres {
     const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
+    const ALONE: bool = false;
+
     async fn control(conn: &mut PgConnection, text: &'static str) -> Result<(), sqlx::Error> {
         conn.execute(text).await.map(drop)
     }
@@ -84,10 +87,25 @@ impl Engine for Postgres {
         async move { query.fetch_all(conn).await }
     }
 
-    fn write(
+    async fn begin_batch(
+        conn: &mut PgConnection,
+        lookups: &Lookups<'_>,
+    ) -> Result<Found<PgRow>, sqlx::Error> {
+        Self::control(conn, Self::BEGIN).await?;
+        let rooms = [&lookups.written, &lookups.read];
+        let rooms = rooms.map(|ids| Column::Texts(ids.clone()));
+        Ok(Found {
+            rooms: look_up(conn, ROOMS, &rooms).await?,
+            repetitions: look_up(conn, REPETITIONS, &lookups.keys).await?,
+            cursors: look_up(conn, CURSORS, &lookups.participants).await?,
+        })
+    }
+
+    async fn commit_batch(
         conn: &mut PgConnection,
         writes: &Writes<'_>,
-    ) -> impl Future<Output = Result<Vec<PgRow>, sqlx::Error>> + Send {
+        own: bool,
+    ) -> Result<Vec<PgRow>, Uncommitted> {
         let tables = [
             &writes.messages[..],
             &writes.conversations[..],
@@ -97,9 +115,14 @@ impl Engine for Postgres {
         let query = tables
             .into_iter()
             .flatten()
-            .fold(sqlx::query(WRITE), bind_column);
-        let query = query.bind(&writes.cleared[..]);
-        async move { query.fetch_all(conn).await }
+            .fold(sqlx::query(WRITE), bind_column)
+            .bind(&writes.cleared[..]);
+        let failed = |asked| move |error| Uncommitted { asked, error };
+        let rows = query.fetch_all(&mut *conn).await.map_err(failed(own))?;
+        if !own {
+            Self::control(conn, "COMMIT").await.map_err(failed(true))?;
+        }
+        Ok(rows)
     }
 
     // https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -119,8 +142,36 @@ impl Engine for Postgres {
     }
 }
 
+/// Conversations to append to, locked in one order; then those that are only read.
+const ROOMS: &str = "\
+    WITH locked AS (
+        SELECT id, last_seq, members_version FROM conversations
+        WHERE id = ANY($1) AND deleted_at IS NULL
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    SELECT id, last_seq, members_version FROM locked
+    UNION ALL
+    SELECT id, last_seq, members_version FROM conversations
+    WHERE id = ANY($2) AND deleted_at IS NULL";
+
+const REPETITIONS: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    " FROM UNNEST($1::text[], $2::text[]) AS k (sender_id, client_id)
+    JOIN messages m ON m.sender_id = k.sender_id AND m.client_id = k.client_id
+    LEFT JOIN users u ON u.id = m.sender_id"
+);
+
+const CURSORS: &str = "\
+    SELECT p.conversation_id, p.user_id, p.read_seq, p.delivered_seq
+    FROM UNNEST($1::text[], $2::text[]) AS k (conversation_id, user_id)
+    JOIN participants p ON p.conversation_id = k.conversation_id AND p.user_id = k.user_id
+    WHERE p.left_at IS NULL
+    ORDER BY p.conversation_id, p.user_id
+    FOR NO KEY UPDATE OF p";
+
 /// Everything a batch writes, in one statement. The rows of conversations and participants are
-/// already locked by the batch. A row of the outbox that somebody else holds just now is being
+/// already locked by the batch; a `last_seq` that becomes NULL fails the statement. A row of the outbox that somebody else holds just now is being
 /// published or cleared by them, so it is skipped and not waited for.
 const WRITE: &str = "\
     WITH new AS MATERIALIZED (
@@ -132,28 +183,45 @@ const WRITE: &str = "\
             (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
         SELECT * FROM new
     ), conversations_advanced AS (
-        UPDATE conversations c SET last_seq = n.seq, updated_at = GREATEST(c.updated_at, n.at)
-        FROM UNNEST($10::text[], $11::bigint[], $12::bigint[]) AS n (id, seq, at)
+        UPDATE conversations c
+        SET last_seq = CASE WHEN c.last_seq = n.before AND c.members_version = n.version
+                THEN n.seq END,
+            updated_at = GREATEST(c.updated_at, n.at)
+        FROM UNNEST($10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[])
+            AS n (id, seq, at, before, version)
         WHERE c.id = n.id
     ), participants_advanced AS (
         UPDATE participants p SET read_seq = n.read_seq, delivered_seq = n.delivered_seq,
             read_at = COALESCE(NULLIF(n.read_at, 0), p.read_at)
-        FROM UNNEST($13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[])
+        FROM UNNEST($15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::bigint[])
             AS n (conversation_id, user_id, read_seq, delivered_seq, read_at)
         WHERE p.conversation_id = n.conversation_id AND p.user_id = n.user_id
     ), last_seen_recorded AS (
         INSERT INTO users (id, last_seen, updated_at)
-        SELECT n.id, n.at, n.at FROM UNNEST($18::text[], $19::bigint[]) AS n (id, at)
+        SELECT n.id, n.at, n.at FROM UNNEST($20::text[], $21::bigint[]) AS n (id, at)
         ORDER BY n.id COLLATE \"C\"
         ON CONFLICT (id) DO UPDATE
             SET last_seen = GREATEST(users.last_seen, excluded.last_seen)
     ), cleared AS (
         DELETE FROM outbox WHERE id IN (
-            SELECT id FROM outbox WHERE id = ANY($20::bigint[]) FOR UPDATE SKIP LOCKED)
+            SELECT id FROM outbox WHERE id = ANY($22::bigint[]) FOR UPDATE SKIP LOCKED)
     )
     INSERT INTO outbox (message_id, created_at)
     SELECT id, created_at FROM new
     RETURNING message_id, id";
+
+/// Fetches what a batch asks for by these columns, if it asks for anything.
+async fn look_up(
+    conn: &mut PgConnection,
+    text: &'static str,
+    columns: &[Column<'_>],
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    if columns.iter().all(|column| column.len() == 0) {
+        return Ok(Vec::new());
+    }
+    let query = columns.iter().fold(sqlx::query(text), bind_column);
+    query.fetch_all(conn).await
+}
 
 type Bound = Query<'static, Postgres, PgArguments>;
 

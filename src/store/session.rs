@@ -5,10 +5,10 @@ use std::sync::Arc;
 use sqlx::pool::PoolConnection;
 
 use super::{
-    batch::Writes,
+    batch::{Lookups, Writes},
     core::Health,
-    engine::{Arg, Engine, Sql},
-    failure::{Failure, Fault},
+    engine::{Arg, Engine, Found, Sql, Uncommitted},
+    failure::Failure,
 };
 use crate::chat::StoreResult;
 
@@ -41,6 +41,23 @@ impl<E: Engine> Session<E> {
         Ok(self)
     }
 
+    /// Begins a transaction that writes and looks up what a batch needs.
+    pub(super) async fn begin_batch(
+        mut self,
+        lookups: &Lookups<'_>,
+    ) -> Result<(Self, Found<E::Row>), Failure> {
+        let result = E::begin_batch(self.conn()?, lookups).await;
+        // One may be open also if something failed after the beginning.
+        self.in_transaction = true;
+        match self.settle(result) {
+            Ok(found) => Ok((self, found)),
+            Err(failure) => {
+                self.rollback().await;
+                Err(failure)
+            }
+        }
+    }
+
     /// Runs a statement and fetches its rows.
     pub(super) async fn rows(
         &mut self,
@@ -60,28 +77,40 @@ impl<E: Engine> Session<E> {
         Ok(self.rows(sql, args).await?.into_iter().next())
     }
 
-    /// Writes a planned batch. Returns pairs of message id and outbox id.
-    pub(super) async fn write(&mut self, writes: &Writes<'_>) -> Result<Vec<E::Row>, Failure> {
-        let result = E::write(self.conn()?, writes).await;
-        self.settle(result)
+    /// Writes a planned batch and commits, in a transaction of its own if none was begun. Returns
+    /// pairs of message id and outbox id.
+    pub(super) async fn commit_batch(
+        mut self,
+        writes: &Writes<'_>,
+    ) -> Result<Vec<E::Row>, Failure> {
+        let own = !self.in_transaction;
+        let (result, asked) = match E::commit_batch(self.conn()?, writes, own).await {
+            Ok(rows) => (Ok(rows), true),
+            Err(Uncommitted { asked, error }) => (Err(error), asked),
+        };
+        match self.settle(result) {
+            Ok(rows) => {
+                self.in_transaction = false;
+                Ok(rows)
+            }
+            Err(failure) if asked => Err(failure.of_commit()),
+            Err(failure) => {
+                self.rollback().await;
+                Err(failure)
+            }
+        }
     }
 
     /// Commits the transaction.
-    pub(super) async fn commit(mut self) -> Result<(), Failure> {
-        self.control("COMMIT").await.map_err(|e| Failure {
-            fault: match e.fault {
-                Fault::Down => Fault::InDoubt,
-                other => other,
-            },
-            ..e
-        })?;
+    async fn commit(mut self) -> Result<(), Failure> {
+        self.control("COMMIT").await.map_err(Failure::of_commit)?;
         self.in_transaction = false;
         Ok(())
     }
 
-    /// Undoes the transaction.
+    /// Undoes the transaction, if one was begun.
     pub(super) async fn rollback(mut self) {
-        if !self.in_doubt && self.control("ROLLBACK").await.is_ok() {
+        if self.in_transaction && !self.in_doubt && self.control("ROLLBACK").await.is_ok() {
             self.in_transaction = false;
         }
     }
@@ -113,15 +142,21 @@ impl<E: Engine> Session<E> {
     }
 
     fn settle<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, Failure> {
-        match &result {
-            Ok(_) => self.in_doubt = false,
+        match result {
+            Ok(value) => {
+                self.in_doubt = false;
+                Ok(value)
+            }
             // The database answered, so the connection works, unless it says goodbye (57P).
             Err(sqlx::Error::Database(e)) if !e.code().is_some_and(|c| c.starts_with("57P")) => {
                 self.in_doubt = false;
+                Err(Failure::of::<E>(sqlx::Error::Database(e)))
             }
-            Err(_) => self.health.broke(),
+            Err(e) => {
+                self.health.broke();
+                Err(Failure::of_lost::<E>(e))
+            }
         }
-        result.map_err(Failure::of::<E>)
     }
 }
 

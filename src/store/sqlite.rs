@@ -6,8 +6,9 @@
 
 use std::{future::Future, path::Path, time::Duration};
 
+use futures_util::StreamExt;
 use sqlx::{
-    Executor, Pool, Row, Sqlite,
+    Either, Executor, Pool, Row, Sqlite,
     pool::PoolOptions,
     query::Query,
     sqlite::{
@@ -17,9 +18,10 @@ use sqlx::{
 };
 
 use super::{
-    batch::Writes,
-    engine::{Arg, Column, Engine, Sql, Table, cells},
+    batch::{Lookups, Writes},
+    engine::{Arg, Column, Engine, Found, Sql, Table, Uncommitted, cells},
     failure::Fault,
+    rows::message_columns,
 };
 
 cells!(SqliteRow);
@@ -57,7 +59,11 @@ pub(super) fn pools(
     };
     (
         pool(readers.max(1)).connect_lazy_with(options.clone().pragma("query_only", "1")),
-        pool(1).connect_lazy_with(options.clone()),
+        pool(1)
+            .after_connect(|conn: &mut SqliteConnection, _| {
+                Box::pin(async move { conn.execute(PROCEDURE).await.map(drop) })
+            })
+            .connect_lazy_with(options.clone().pragma("temp_store", "memory")),
     )
 }
 
@@ -86,6 +92,8 @@ impl Engine for Sqlite {
     // Takes the write lock at once: a lock taken half-way can fail where waiting would not help.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
 
+    const ALONE: bool = true;
+
     async fn control(conn: &mut SqliteConnection, text: &'static str) -> Result<(), sqlx::Error> {
         conn.execute(text).await.map(drop)
     }
@@ -99,21 +107,51 @@ impl Engine for Sqlite {
         async move { query.fetch_all(conn).await }
     }
 
-    fn write(
+    fn begin_batch(
+        conn: &mut SqliteConnection,
+        lookups: &Lookups<'_>,
+    ) -> impl Future<Output = Result<Found<SqliteRow>, sqlx::Error>> + Send {
+        let rooms = [&lookups.written[..], &lookups.read[..]].concat();
+        let query = bind(sqlx::query(BEGIN_BATCH), &Arg::Texts(rooms))
+            .bind(json_rows(&lookups.keys))
+            .bind(json_rows(&lookups.participants));
+        async move {
+            let [_begin, rooms, repetitions, cursors] =
+                statements(conn, query).await.map_err(|(_, error)| error)?;
+            Ok(Found {
+                rooms,
+                repetitions,
+                cursors,
+            })
+        }
+    }
+
+    fn commit_batch(
         conn: &mut SqliteConnection,
         writes: &Writes<'_>,
-    ) -> impl Future<Output = Result<Vec<SqliteRow>, sqlx::Error>> + Send {
+        own: bool,
+    ) -> impl Future<Output = Result<Vec<SqliteRow>, Uncommitted>> + Send {
         let tables: [&Table<'_>; 4] = [
             &writes.messages,
             &writes.conversations,
             &writes.participants,
             &writes.last_seen,
         ];
+        let text = if own { WRITE } else { WRITE_AND_COMMIT };
         let query = tables
             .into_iter()
-            .fold(sqlx::query(WRITE), |q, t| q.bind(json_rows(t)));
+            .fold(sqlx::query(text), |q, t| q.bind(json_rows(t)));
         let query = bind(query, &Arg::Ints(writes.cleared.clone()));
-        async move { query.fetch_all(conn).await }
+        async move {
+            match statements::<3>(conn, query).await {
+                Ok(rows) => Ok(rows.into_iter().flatten().collect()),
+                Err((done, error)) => Err(Uncommitted {
+                    // One that commits by itself is not even tried while the file is locked.
+                    asked: done == 2 || own && !(done == 0 && is_busy(&error)),
+                    error,
+                }),
+            }
+        }
     }
 
     // https://www.sqlite.org/rescode.html: the low byte is the primary code.
@@ -128,37 +166,104 @@ impl Engine for Sqlite {
     }
 }
 
-/// All that a batch writes, in one text: each text costs a trip to the driver's thread and back,
-/// an empty table next to nothing. Only the outbox returns rows.
-const WRITE: &str = "\
-    INSERT INTO messages
-        (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-        value ->> 6, value ->> 7, value ->> 8
-    FROM json_each($1);
+/// All that a batch needs to know, in one text: each text costs a trip to the driver's thread and
+/// back, looking up nothing next to nothing.
+const BEGIN_BATCH: &str = concat!(
+    "BEGIN IMMEDIATE;
 
-    UPDATE conversations SET last_seq = new.seq, updated_at = max(updated_at, new.at)
-    FROM (SELECT value ->> 0 AS id, value ->> 1 AS seq, value ->> 2 AS at FROM json_each($2)) new
-    WHERE conversations.id = new.id;
+    SELECT id, last_seq, members_version FROM conversations
+    WHERE deleted_at IS NULL AND id IN (SELECT value FROM json_each($1));
 
-    UPDATE participants SET read_seq = new.read_seq, delivered_seq = new.delivered_seq,
-        read_at = coalesce(new.read_at, participants.read_at)
-    FROM (SELECT value ->> 0 AS conversation_id, value ->> 1 AS user_id, value ->> 2 AS read_seq,
-            value ->> 3 AS delivered_seq, nullif(value ->> 4, 0) AS read_at
-        FROM json_each($3)) new
-    WHERE participants.conversation_id = new.conversation_id
-        AND participants.user_id = new.user_id;
+    SELECT ",
+    message_columns!(),
+    " FROM json_each($2) k
+    CROSS JOIN messages m ON m.sender_id = k.value ->> 0 AND m.client_id = k.value ->> 1
+    LEFT JOIN users u ON u.id = m.sender_id;
 
-    INSERT INTO users (id, last_seen, updated_at)
-    SELECT value ->> 0, value ->> 1, value ->> 1 FROM json_each($4) WHERE true
-    ON CONFLICT (id) DO UPDATE
-        SET last_seen = max(coalesce(users.last_seen, 0), excluded.last_seen);
+    SELECT p.conversation_id, p.user_id, p.read_seq, p.delivered_seq
+    FROM json_each($3) k CROSS JOIN participants p
+        ON p.conversation_id = k.value ->> 0 AND p.user_id = k.value ->> 1
+    WHERE p.left_at IS NULL"
+);
 
-    DELETE FROM outbox WHERE id IN (SELECT value FROM json_each($5));
+/// All that a batch writes, as something like a stored procedure of the writer's connection: each
+/// statement that the driver runs wakes whoever waits for its answer. A `last_seq` that is not what
+/// it was taken to be becomes NULL, which fails.
+const PROCEDURE: &str = "\
+    CREATE TEMP VIEW batch (messages, conversations, participants, last_seen, cleared)
+    AS SELECT '[]', '[]', '[]', '[]', '[]' WHERE false;
 
-    INSERT INTO outbox (message_id, created_at)
-    SELECT value ->> 0, value ->> 8 FROM json_each($1) WHERE true
-    RETURNING message_id, id";
+    CREATE TEMP TRIGGER write_batch INSTEAD OF INSERT ON batch BEGIN
+        UPDATE conversations SET updated_at = max(updated_at, n.at),
+            last_seq = CASE WHEN last_seq = n.before AND members_version = n.version
+                THEN n.seq END
+        FROM (SELECT value ->> 0 AS id, value ->> 1 AS seq, value ->> 2 AS at,
+                value ->> 3 AS before, value ->> 4 AS version
+            FROM json_each(NEW.conversations)) n
+        WHERE conversations.id = n.id;
+
+        INSERT INTO messages
+            (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+            value ->> 6, value ->> 7, value ->> 8
+        FROM json_each(NEW.messages);
+
+        UPDATE participants SET read_seq = n.read_seq, delivered_seq = n.delivered_seq,
+            read_at = coalesce(n.read_at, participants.read_at)
+        FROM (SELECT value ->> 0 AS conversation_id, value ->> 1 AS user_id,
+                value ->> 2 AS read_seq, value ->> 3 AS delivered_seq,
+                nullif(value ->> 4, 0) AS read_at
+            FROM json_each(NEW.participants)) n
+        WHERE participants.conversation_id = n.conversation_id
+            AND participants.user_id = n.user_id;
+
+        INSERT INTO users (id, last_seen, updated_at)
+        SELECT value ->> 0, value ->> 1, value ->> 1 FROM json_each(NEW.last_seen) WHERE true
+        ON CONFLICT (id) DO UPDATE
+            SET last_seen = max(coalesce(users.last_seen, 0), excluded.last_seen);
+
+        DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(NEW.cleared));
+
+        INSERT INTO outbox (id, message_id, created_at)
+        SELECT m.number, m.id, m.created_at
+        FROM json_each(NEW.messages) n CROSS JOIN messages m ON m.id = n.value ->> 0;
+    END";
+
+/// Writes a batch, and tells the outbox row of each message.
+macro_rules! write_batch {
+    () => {
+        "INSERT INTO batch VALUES ($1, $2, $3, $4, $5);
+        SELECT m.id, m.number
+        FROM json_each($1) n CROSS JOIN messages m ON m.id = n.value ->> 0"
+    };
+}
+
+const WRITE: &str = write_batch!();
+const WRITE_AND_COMMIT: &str = concat!(write_batch!(), "; COMMIT");
+
+/// Whether the file was locked by somebody else for all the time that one may wait.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code());
+    code.is_some_and(|code| code.parse::<i32>().is_ok_and(|code| code & 0xff == 5))
+}
+
+/// Runs a text of at most `N` statements and fetches the rows of each. A failure comes with the number of
+/// statements that were done before it.
+async fn statements<const N: usize>(
+    conn: &mut SqliteConnection,
+    query: Bound,
+) -> Result<[Vec<SqliteRow>; N], (usize, sqlx::Error)> {
+    let mut rows = [const { Vec::new() }; N];
+    let mut done = 0;
+    let mut results = conn.fetch_many(query);
+    while let Some(result) = results.next().await {
+        match result.map_err(|error| (done, error))? {
+            Either::Left(_) => done += 1,
+            Either::Right(row) => rows[done].push(row),
+        }
+    }
+    Ok(rows)
+}
 
 type Bound = Query<'static, Sqlite, SqliteArguments>;
 

@@ -48,7 +48,8 @@ pub(super) async fn upsert<E: Engine>(
         storable(text)?;
     }
     // Nearly always everything is known already, and reading costs no commit.
-    if let [known] = &profiles(core, std::slice::from_ref(&profile.id)).await?[..] {
+    let known = || profiles(core, std::slice::from_ref(&profile.id));
+    if let [known] = &core.again_if_lost(known).await?[..] {
         let fields = [
             Some(&*known.name),
             known.email.as_deref(),

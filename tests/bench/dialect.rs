@@ -14,8 +14,8 @@ use std::{
 use clap::Args;
 use porchlight::{
     chat::{
-        Command, ConversationId, Event, Hearer, Message, MessageId, Millis, Profile, SendMessage,
-        UserId,
+        Command, ConversationId, Event, Hearer, Message, MessageId, Millis, Profile, Recipient,
+        SendMessage, UserId,
     },
     dialect::{Dialect, Dialects},
 };
@@ -207,7 +207,7 @@ fn decode_by_hand(read: Read, event: &str, packet: &str) -> Option<(Command, Opt
         return None;
     }
     let command = Command::Send(SendMessage {
-        conversation: ConversationId::new(fields.conversation).ok()?,
+        to: Recipient::Conversation(ConversationId::new(fields.conversation).ok()?),
         content: fields.content.into(),
         kind: fields.kind.map(Into::into),
         client_id: fields.key.map(Into::into),

@@ -58,6 +58,19 @@ const DIALECTS = {
   },
 };
 
+DIALECTS.threads = {
+  ...DIALECTS.standard,
+  greeting: 'connection_status',
+  said: (id) => ({
+    join_message_thread: [{ threadId: id }],
+    leave_message_thread: [{ threadId: id }],
+    send_message: [{ messageId: id, message: 'x' }],
+    typing_start: [{ messageId: id }],
+    typing_stop: [{ messageId: id }],
+    mark_message_read: [{ messageId: id }],
+  }),
+};
+
 const nested = (depth, inner) => {
   let value = inner;
   for (let i = 0; i < depth; i += 1) value = i % 2 ? [value] : { data: value };

@@ -85,8 +85,10 @@ await check('joining takes every shape, and its ack has the newest 50 messages',
       assert.deepEqual([conversationId, hasMore], [id, true]);
       assert.deepEqual(messages.map((m) => m.content), Array.from({ length: 50 }, (_, i) => `${i + 4}`));
     }
+    const earlier = await b.done('join-conversation', { conversationId: id, before: 4 });
+    assert.deepEqual([earlier.messages.map((m) => m.content), earlier.hasMore], [['1', '2', '3'], false]);
     const { messages } = await bob.get(`/api/conversations/${id}/messages?before=4`);
-    assert.deepEqual(messages.map((m) => m.content), ['1', '2', '3'], 'earlier pages by REST');
+    assert.deepEqual(messages.map((m) => m.content), ['1', '2', '3'], 'by REST too');
     await b.refused('forbidden', 'join-conversation', { conversationId: id, userId: alice.id });
   }));
 

@@ -1,107 +1,121 @@
-// Several paths and dialects in one gateway, and people of every dialect in one conversation: each
-// hears every message once, in its own words, however it chose them.
+// One conversation, clients of several dialects: each hears every message once, in its own words.
 //
 //   node mixed.mjs
 //
-// The gateway's paths are those of the table, each with its dialect.
+// The gateway speaks standard at its path; the others choose theirs in the handshake.
 
 import assert from 'node:assert/strict';
-import { cast, check } from './lib.mjs';
+import { cast, check, waitFor } from './lib.mjs';
+import { DIALECTS, names } from './words.mjs';
 
-/** By dialect: where it is at home and how its clients talk. */
-const DIALECTS = {
-  standard: {
-    path: '/socket.io',
-    greeting: 'connected',
-    join: 'conversation:join',
-    send: (client, conversationId, content) => client.done('message:send', { conversationId, content }),
-    hears: 'message:new',
-    text: (m) => m.content,
-    /** Whether the sender's own connection hears it too. */
-    echo: false,
-  },
-  platform: {
-    path: '/api/socketio',
-    greeting: 'connection:success',
-    join: 'conversation:join',
-    send: (client, conversationId, content) => client.done('message:send', { conversationId, content }),
-    hears: 'message:received',
-    text: (m) => m.message.content,
-    echo: true,
-  },
-  inkspot: {
-    path: '/inkspot/socket',
-    greeting: null,
-    join: 'join-conversation',
-    send: (client, conversationId, content) =>
-      client.done('send-message', { conversationId, content, messageType: 'text' }),
-    hears: 'new-message',
-    text: (m) => m.content,
-    echo: false,
-  },
-};
-const names = Object.keys(DIALECTS);
-
-/** Ways to come to a dialect: by its path, or by another's and a word in the handshake. */
-const WAYS = {
-  'by path': (who, dialect) => who.connect({ ...at(dialect), greeting: greeting(dialect) }),
-  'by auth.dialect': (who, dialect) =>
-    who.connect({ ...at(other(dialect)), greeting: greeting(dialect), auth: { token: who.token, dialect } }),
-  'by query': (who, dialect) =>
-    who.connect({ ...at(other(dialect)), greeting: greeting(dialect), query: { dialect } }),
-  'by query, polling': (who, dialect) =>
-    who.connect({ ...at(other(dialect)), greeting: greeting(dialect), query: { dialect }, transports: ['polling'] }),
-};
-const at = (dialect) => ({ path: DIALECTS[dialect].path });
-const greeting = (dialect) => DIALECTS[dialect].greeting;
-const other = (dialect) => names[(names.indexOf(dialect) + 1) % names.length];
-
-for (const [way, connect] of Object.entries(WAYS)) {
-  await check(`${names.join(', ')} in one conversation, chosen ${way}`, () =>
-    cast(names, async (...people) => {
-      const { id } = await people[0].group('All words', ...people.slice(1));
-      const talkers = await Promise.all(
-        people.map(async (who, i) => ({ ...DIALECTS[names[i]], client: await connect(who, names[i]) })),
-      );
-      for (const { client, join } of talkers) await client.done(join, id);
-      const said = [];
-      for (const round of [1, 2]) {
-        for (const [i, { client, send }] of talkers.entries()) {
-          said.push({ by: i, text: `${names[i]} says ${round}` });
-          await send(client, id, said.at(-1).text);
-        }
-      }
-      for (const [i, { client, hears, text, echo }] of talkers.entries()) {
-        const expected = said.filter((s) => echo || s.by !== i).map((s) => s.text);
-        await client.next(hears, (m) => text(m) === expected.at(-1));
-        await client.fence();
-        assert.deepEqual(client.heard(hears).map(text), expected.slice(0, -1), `${names[i]}, in order and once`);
-        const foreign = talkers.map((t) => t.hears).filter((event) => event !== hears);
-        for (const event of foreign) assert.equal(client.heard(event).length, 0, `${names[i]} heard ${event}`);
-      }
-    }));
+/** A device of somebody who speaks that dialect, in the conversation. */
+async function enter(who, dialect, id) {
+  const { greeting, enter: go } = DIALECTS[dialect];
+  const client = await who.connect({ greeting, auth: { token: who.token, dialect } });
+  await go(client, id);
+  return { client, dialect, who };
 }
 
-await check('auth.dialect counts before the query', () =>
-  cast(['alice'], async (alice) => {
-    const auth = { token: alice.token, dialect: 'platform' };
-    await alice.connect({ ...at('inkspot'), query: { dialect: 'standard' }, auth, greeting: greeting('platform') });
+const heard = ({ client, dialect }) => {
+  const [event, facts] = DIALECTS[dialect].heard;
+  return client.heard(event).map(facts);
+};
+
+/** Everybody says something; everybody hears all of it, in order and once. */
+async function everyoneHears(devices, id, rounds) {
+  const said = [];
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const { client, dialect, who } of devices) {
+      const text = `${round} from ${who.id} by ${dialect} ${devices.length}`;
+      const receiver = devices.find((d) => d.who !== who).who.id;
+      await DIALECTS[dialect].say(client, id, text, receiver);
+      said.push({ client, facts: [id, who.id, text] });
+    }
+  }
+  for (const device of devices) {
+    const { own, echo } = DIALECTS[device.dialect];
+    // The connection that said it has its ack, unless it hears it as all others do; other devices of
+    // the same user only where the dialect has words for them.
+    const expected = said
+      .filter((s) => (echo || s.client !== device.client) && (own || s.facts[1] !== device.who.id))
+      .map((s) => s.facts);
+    await waitFor(() => heard(device).length >= expected.length, `${expected.length} messages by ${device.dialect}`);
+    await device.client.fence();
+    assert.deepEqual(heard(device), expected, device.dialect);
+  }
+}
+
+await check(`one person of each dialect in one conversation: ${names.join(', ')}`, () =>
+  cast(names, async (...people) => {
+    const { id } = await people[0].group('All of us', ...people.slice(1));
+    const devices = await Promise.all(people.map((who, n) => enter(who, names[n], id)));
+    await everyoneHears(devices, id, 5);
   }));
 
-await check('a dialect that does not exist is refused with those that do', () =>
-  cast(['alice'], async (alice) => {
-    for (const choice of [
-      { auth: { token: alice.token, dialect: 'klingon' } },
-      { query: { dialect: '__proto__' } },
-      { query: { dialect: 'Standard' } },
-    ]) {
-      await assert.rejects(alice.connect({ ...at('standard'), ...choice }), (e) => {
-        assert.match(e.message, /^invalid\b/);
-        for (const name of names) assert.ok(e.message.includes(name), e.message);
-        return true;
-      });
+await check('two people with a device of each dialect', () =>
+  cast(['alice', 'bob'], async (alice, bob) => {
+    const { id } = await alice.direct(bob);
+    const all = [alice, bob].flatMap((who) => names.map((dialect) => [who, dialect]));
+    const devices = await Promise.all(all.map(([who, dialect]) => enter(who, dialect, id)));
+    await everyoneHears(devices, id, 3);
+  }));
+
+await check('a conversation made by a message of one dialect is there for the others', () =>
+  cast(['alice', 'bob'], async (alice, bob) => {
+    const a = await enter(alice, 'direct');
+    const id = `made-${alice.id}`;
+    const watching = await bob.connect({ auth: { token: bob.token, dialect: 'standard' } });
+    await DIALECTS.direct.say(a.client, id, 'hello', bob.id);
+    const made = await watching.next('conversation:updated', (c) => c.id === id);
+    assert.equal(made.participants.length, 2);
+    for (const dialect of names.filter((name) => name !== 'direct')) {
+      const b = await enter(bob, dialect, id);
+      await DIALECTS[dialect].say(b.client, id, `back by ${dialect}`);
+      const answer = await a.client.next('getMessage', (m) => m.text === `back by ${dialect}`);
+      assert.deepEqual([answer.chatId, answer.senderId, answer.type], [id, bob.id, 'text']);
     }
   }));
 
-console.log('# mixed: all good');
+await check('what a client that confirms nothing was given counts as delivered, for the others to see', () =>
+  cast(['alice', 'bob'], async (alice, bob) => {
+    const { id } = await alice.direct(bob);
+    const a = await enter(alice, 'standard', id);
+    const { message: waiting } = await DIALECTS.standard.say(a.client, id, 'waiting');
+    await enter(bob, 'direct', id);
+    await a.client.next('message:delivered', (r) => r.messageId === waiting.id && r.userId === bob.id);
+    const { message: live } = await DIALECTS.standard.say(a.client, id, 'live');
+    await a.client.next('message:delivered', (r) => r.messageId === live.id);
+    const { conversation } = await alice.get(`/api/conversations/${id}`);
+    const { deliveredSeq, readSeq } = conversation.participants.find((p) => p.userId === bob.id);
+    assert.deepEqual([deliveredSeq, readSeq], [2, 0]);
+  }));
+
+await check('read marks, typing and presence cross dialects', () =>
+  cast(['alice', 'bob'], async (alice, bob) => {
+    const { id } = await alice.direct(bob);
+    const a = await enter(alice, 'standard', id);
+    const b = await enter(bob, 'threads', id);
+    const { message } = await DIALECTS.standard.say(a.client, id, 'read me');
+    await b.client.done('mark_message_read', id, message.id);
+    assert.equal((await a.client.next('message:read')).messageId, message.id);
+    await b.client.done('typing_start', id);
+    assert.equal((await a.client.next('typing:start')).userId, bob.id);
+    await a.client.done('typing:start', { conversationId: id });
+    assert.deepEqual(await b.client.next('user_typing'), {
+      messageId: id,
+      userId: alice.id,
+      userName: alice.name,
+      isTyping: true,
+    });
+    await a.client.done('user:status', 'busy');
+    assert.equal((await b.client.next('user_status_update', (e) => e.userId === alice.id)).status, 'busy');
+    // Whoever appears offline is in nobody's list.
+    const watcher = await enter(bob, 'direct', id);
+    await watcher.client.next('getOnlineUsers', (users) => users.includes(alice.id));
+    watcher.client.forget();
+    await a.client.done('user:status', 'offline');
+    await watcher.client.next('getOnlineUsers', (users) => !users.includes(alice.id) && users.includes(bob.id));
+  }));
+
+console.log('# mixed dialects: all good');
 process.exit(0);

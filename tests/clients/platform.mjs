@@ -97,8 +97,10 @@ await check('joining is answered with the newest 50 messages and the participant
     b.forget();
     b.socket.emit('conversation:join', id);
     await b.next('conversation:messages');
+    const earlier = await join(b, { conversationId: id, before: 4 });
+    assert.deepEqual([earlier.messages.map((m) => m.content), earlier.hasMore], [['1', '2', '3'], false]);
     const { messages } = await bob.get(`/api/conversations/${id}/messages?before=4`);
-    assert.deepEqual(messages.map((m) => m.content), ['1', '2', '3'], 'earlier pages by REST');
+    assert.deepEqual(messages.map((m) => m.content), ['1', '2', '3'], 'by REST too');
   }));
 
 await check('after leaving nothing of the room is heard', () =>

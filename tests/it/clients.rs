@@ -12,23 +12,31 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// Short enough not to slow the tests down, long enough for a reconnect in between.
 const GRACE: (&str, &str) = ("PORCHLIGHT_CHAT_PRESENCE_GRACE_MS", "1500");
 
+/// The dialect of the gateway's path.
+const fn speaking(dialect: &'static str) -> (&'static str, &'static str) {
+    ("PORCHLIGHT_SOCKET_DIALECT", dialect)
+}
+
 /// How the apps that the dialect was made for have their server: below /api, with NextAuth.
 const fn next_app(dialect: &'static str) -> [(&'static str, &'static str); 4] {
     [
         ("PORCHLIGHT_SOCKET_PATH", "/api/socketio"),
-        ("PORCHLIGHT_SOCKET_DIALECT", dialect),
+        speaking(dialect),
         ("NEXTAUTH_SECRET", "the secret of a Next.js app"),
         GRACE,
     ]
 }
 
-/// Every path of `mixed.mjs`.
-const MIXED: &[(&str, &str)] = &[
+/// Every path of `paths.mjs`.
+const PATHS: &[(&str, &str)] = &[
     (
         "PORCHLIGHT_SOCKET_PATH",
-        "/socket.io,/api/socketio,/inkspot/socket",
+        "/socket.io,/api/socketio,/threads,/inkspot/socket,/direct",
     ),
-    ("PORCHLIGHT_SOCKET_DIALECT", "standard,platform,inkspot"),
+    (
+        "PORCHLIGHT_SOCKET_DIALECT",
+        "standard,platform,threads,inkspot,direct",
+    ),
 ];
 
 /// A load that the default limits would slow down.
@@ -42,6 +50,7 @@ const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_REQUESTS_PER_SECOND", "100000"),
     ("PORCHLIGHT_LIMITS_REQUESTS_BURST", "100000"),
     ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_ADDRESS", "10000"),
+    ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_USER", "10000"),
 ];
 
 /// Where a gateway keeps its messages.
@@ -117,7 +126,7 @@ impl Database {
 macro_rules! clients_on {
     ($module:ident, $database:expr) => {
         mod $module {
-            use super::{Database, GRACE, MIXED, next_app};
+            use super::{Database, GRACE, NO_LIMITS, PATHS, next_app, speaking};
 
             #[test]
             fn standard_over_websocket() {
@@ -135,6 +144,11 @@ macro_rules! clients_on {
             }
 
             #[test]
+            fn upgrades_in_a_lively_conversation() {
+                $database.node("upgrade.mjs", &[], NO_LIMITS);
+            }
+
+            #[test]
             fn platform() {
                 $database.node("platform.mjs", &[], &next_app("platform"));
             }
@@ -145,8 +159,24 @@ macro_rules! clients_on {
             }
 
             #[test]
+            fn threads() {
+                $database.node("threads.mjs", &[], &[GRACE, speaking("threads")]);
+            }
+
+            #[test]
+            fn direct() {
+                let settings = [NO_LIMITS, &[GRACE, speaking("direct")]].concat();
+                $database.node("direct.mjs", &[], &settings);
+            }
+
+            #[test]
+            fn several_dialects_in_one_conversation() {
+                $database.node("mixed.mjs", &[], NO_LIMITS);
+            }
+
+            #[test]
             fn several_paths_and_dialects_at_once() {
-                $database.node("mixed.mjs", &[], MIXED);
+                $database.node("paths.mjs", &[], PATHS);
             }
 
             #[test]
@@ -165,6 +195,11 @@ macro_rules! clients_on {
             }
         }
     };
+}
+
+#[test]
+fn long_messages_are_compressed() {
+    Database::Sqlite.node("compression.mjs", &[], &[]);
 }
 
 clients_on!(sqlite, Database::Sqlite);

@@ -110,7 +110,7 @@ fn remarks() {
     };
     let shown = remarks("mine.toml", include_str!("fixtures/remarks.toml"));
     insta::assert_snapshot!(shown);
-    for name in ["standard", "platform", "inkspot"] {
+    for name in super::built_in().names() {
         let text = std::fs::read_to_string(format!("config/dialects/{name}.toml")).unwrap();
         assert_eq!(remarks("mine.toml", &text), "", "{name}");
         assert_eq!(
@@ -180,4 +180,94 @@ fn the_command_tells_each_mistake_in_a_line() {
         assert_eq!((code, err.as_str()), (Some(0), ""));
         assert!(out.contains("chat"), "{out}");
     }
+}
+
+#[test]
+fn connections_that_follow_must_be_able_to_say_from_when_on() {
+    assert_eq!(
+        mistake("follows = true\n[in.a]\ncommand = \"leave\"\nargs = { conversation = \"$0\" }\n"),
+        "bad.toml:3: follows: needs an event of the command `introduce`"
+    );
+    assert_eq!(
+        mistake("follows = \"yes\"\n"),
+        "bad.toml:3: follows: must be true or false, not text"
+    );
+    assert!(
+        mistakes(&format!(
+            "{HEAD}follows = true\n[in.a]\ncommand = \"introduce\"\n"
+        ))
+        .is_empty()
+    );
+}
+
+#[test]
+fn a_message_must_go_somewhere() {
+    let send = |args: &str| {
+        mistakes(&format!(
+            "{HEAD}[in.a]\ncommand = \"send\"\nargs = {{ content = \"text\"{args} }}\n"
+        ))
+    };
+    assert_eq!(
+        send(""),
+        ["bad.toml:5: in.a.args: `send` needs `conversation` or `receiver`"]
+    );
+    assert!(send(", receiver = \"to\"").is_empty());
+    assert!(send(", conversation = \"chat\"").is_empty());
+    assert!(send(", receiver = \"to\", conversation = \"chat\"").is_empty());
+}
+
+#[test]
+fn nobody_causes_that_others_are_online() {
+    assert_eq!(
+        mistake(
+            "[[out]]\non = \"online_users\"\nto = [\"other\", \"own_device\"]\nevent = \"e\"\n"
+        ),
+        "bad.toml:5: out[0].to[1]: \"online_users\" goes to `other` only"
+    );
+}
+
+/// What is allowed at the places where the file names what there is not.
+fn allowed(text: &str) -> Vec<String> {
+    let found = mistakes(&format!("{HEAD}{text}"));
+    let lists = found
+        .iter()
+        .filter_map(|m| m.split_once("(allowed: ")?.1.split(')').next());
+    let words = lists.flat_map(|list| list.split(", ").map(str::to_owned));
+    words.collect()
+}
+
+/// The reference names every key, command, field, event, role, filter and member that there is.
+#[test]
+fn the_reference_is_complete() {
+    let reference = include_str!("../../../docs/dialects.md");
+    let mut names = allowed(
+        "nothing = 1\n[in.a]\ncommand = \"nothing\"\n[in.b]\ncommand = \"leave\"\nargs = { conversation = \"$0 | nothing\" }\nnothing = 1\n",
+    );
+    names.extend(allowed("[[out]]\non = \"nothing\"\nto = \"other\"\nevent = \"e\"\n[[out]]\non = \"typing\"\nto = \"nothing\"\nevent = \"e\"\nnothing = 1\npayload = \"typing.on | nothing\"\n"));
+    for command in allowed("[in.a]\ncommand = \"nothing\"\n") {
+        names.extend(allowed(&format!(
+            "[in.a]\ncommand = \"{command}\"\nargs = {{ nothing = \"$0\" }}\nack = \"nothing\"\n"
+        )));
+    }
+    for event in allowed("[[out]]\non = \"nothing\"\nto = \"other\"\nevent = \"e\"\n") {
+        names.extend(allowed(&format!(
+            "[[out]]\non = \"{event}\"\nto = \"other\"\nevent = \"e\"\npayload = \"nothing\"\n"
+        )));
+    }
+    for of in ["message", "user", "participant", "conversation", "joined"] {
+        names.extend(allowed(&format!(
+            "[shape.a]\nof = \"{of}\"\npayload = {{ a = \"nothing\" }}\n"
+        )));
+    }
+    names.extend(allowed("[error]\nevent = \"e\"\npayload = \"nothing\"\n"));
+    names.extend(allowed("[[greet]]\nevent = \"e\"\npayload = \"nothing\"\n"));
+    assert!(names.len() > 150, "{names:?}");
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let known: std::collections::HashSet<_> = reference.split(|c| !is_word(c)).collect();
+    let missing: Vec<_> = names
+        .iter()
+        .flat_map(|name| name.split(|c| !is_word(c)))
+        .filter(|word| !known.contains(word))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/dialects.md: {missing:?}");
 }

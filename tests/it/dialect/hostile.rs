@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use porchlight::{
-    chat::{Command, ErrorCode, Hearer, ReceiptTarget, is_valid_id},
+    chat::{Command, ErrorCode, Hearer, ReceiptTarget, Recipient, is_valid_id},
     dialect::{Dialect, Refused},
 };
 use proptest::prelude::*;
@@ -155,14 +155,27 @@ fn check(dialect: &Dialect, packet: &str) {
                 let parsed: Value = serde_json::from_str(metadata.get()).unwrap();
                 assert!(parsed.is_object());
             }
-            Some(send.conversation.clone())
+            match &send.to {
+                Recipient::Conversation(conversation) => Some(conversation.clone()),
+                Recipient::User { user, conversation } => {
+                    assert!(is_valid_id(user.as_str()));
+                    conversation.clone()
+                }
+            }
         }
         Command::Read(target) | Command::Delivered(target) => receipt(target),
         Command::Sync { conversations } => {
             assert!(conversations.keys().all(|c| is_valid_id(c.as_str())));
             None
         }
-        Command::SetStatus(_) | Command::Authenticate { .. } => None,
+        Command::Introduce { user } => {
+            assert!(user.as_ref().is_none_or(|u| is_valid_id(u.as_str())));
+            None
+        }
+        Command::SetStatus(_)
+        | Command::Authenticate { .. }
+        | Command::Withdraw
+        | Command::Heartbeat => None,
     };
     if let Some(conversation) = conversation {
         assert!(is_valid_id(conversation.as_str()));
@@ -229,7 +242,11 @@ proptest! {
             panic!("{packet}");
         };
         let Command::Send(send) = inbound.command else { panic!("not a send") };
-        prop_assert_eq!(send.conversation.as_str(), id);
+        let to = match send.to {
+            Recipient::Conversation(conversation) => Some(conversation),
+            Recipient::User { .. } => None,
+        };
+        prop_assert_eq!(to.as_ref().map(|to| to.as_str()), Some(id.as_str()));
         prop_assert_eq!(&*send.content, content);
         prop_assert_eq!(send.kind.as_deref(), kind.as_deref());
         prop_assert_eq!(send.client_id.as_deref(), key.as_deref());
@@ -313,7 +330,8 @@ fn prototypes_are_names() {
     let Command::Send(send) = standard().decode(packet).unwrap().command else {
         panic!("not a send")
     };
-    assert_eq!((send.conversation.as_str(), &*send.content), ("c", "x"));
+    assert!(matches!(&send.to, Recipient::Conversation(c) if c.as_str() == "c"));
+    assert_eq!(&*send.content, "x");
     let inherited = r#"["message:send",{"__proto__":{"content":"y","conversationId":"z"}}]"#;
     assert!(standard().decode(inherited).is_err());
 }

@@ -3,22 +3,26 @@
 
 mod bad_files;
 mod custom;
+mod direct;
 mod guide;
 mod hostile;
 mod shipped;
 mod standard_in;
 mod standard_out;
+mod threads;
 mod typescript;
 
 use std::{
     path::Path,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use porchlight::{
     chat::{
-        Command, Conversation, ConversationId, Event, Hearer, Joined, Message, MessageId, Millis,
-        Participant, Profile, Receipt, Role, UserId,
+        ChatError, Command, Conversation, ConversationId, Event, Hearer, Joined, Message,
+        MessageId, Millis, Participant, PresenceChange, PresenceInfo, Profile, Receipt, Reply,
+        Role, Sent, Status, UserId,
     },
     dialect::{Dialect, Dialects, Inbound, Refused},
 };
@@ -121,6 +125,7 @@ fn conversation() -> Conversation {
 
 fn joined() -> Joined {
     Joined {
+        viewer: UserId::new("ann").unwrap(),
         conversation: conversation(),
         messages: vec![
             Arc::new(message(2, "two")),
@@ -133,6 +138,73 @@ fn joined() -> Joined {
         last_seq: 3,
         has_more: true,
     }
+}
+
+/// That somebody's presence changed.
+fn presence(status: Status, change: PresenceChange) -> Event {
+    Event::Presence {
+        info: PresenceInfo {
+            user: UserId::new("bob").unwrap(),
+            online: change != PresenceChange::Offline,
+            status,
+            last_seen: None,
+        },
+        change,
+        at: NOW,
+        audience: Arc::from([]),
+    }
+}
+
+/// That somebody types or does so no more.
+fn typing(on: bool) -> Event {
+    Event::Typing {
+        conversation: conversation_id(),
+        user: profile("bob", "Bob"),
+        on,
+    }
+}
+
+/// A committed send as its sender's connection is answered.
+fn sent(message: Message) -> Reply {
+    Reply::Sent(Sent {
+        message: Arc::new(message),
+        duplicate: false,
+    })
+}
+
+/// The ack to a decoded packet, then the events that answer it; every line is checked.
+fn answered(dialect: &Dialect, packet: &str, reply: &Reply) -> String {
+    let rule = dialect
+        .decode(packet)
+        .unwrap_or_else(|e| panic!("{packet}: {}", e.error))
+        .rule;
+    let mut lines = vec![dialect.ack(rule, reply)];
+    lines.extend(dialect.answer(rule, reply));
+    lines
+        .iter()
+        .inspect(|line| check_array(line))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// Every error's ack and event.
+fn refusals(dialect: &Dialect) -> String {
+    let mut internal = ChatError::internal(std::io::Error::other("secret"));
+    internal.id = Some("log-1".into());
+    let mut shown = String::new();
+    for error in [
+        ChatError::forbidden("not yours"),
+        ChatError::rate_limited(Duration::from_millis(1500)),
+        internal,
+    ] {
+        let mut lines = vec![dialect.ack_error(None, &error)];
+        lines.extend(dialect.error(None, &error));
+        for line in lines {
+            check_array(&line);
+            shown.push_str(&format!("{line}\n"));
+        }
+    }
+    shown
 }
 
 fn receipt() -> Arc<Receipt> {

@@ -6,15 +6,15 @@ use std::{sync::Arc, time::Duration};
 
 use porchlight::{
     chat::{
-        ChatError, Command, Conversation, Event, Message, Millis, PresenceChange, PresenceInfo,
-        Reply, Sent, Status, Synced, UserId,
+        ChatError, Command, Conversation, Event, Message, Millis, PresenceChange, Reply, Status,
+        Synced, UserId,
     },
     dialect::{Dialect, Hello, Inbound},
 };
 
 use super::{
     NOW, check_array, conversation, conversation_id, created, heard, joined, json, message,
-    outcome, profile, receipt, shipped,
+    outcome, presence, profile, receipt, sent, shipped, typing,
 };
 
 /// By dialect, what its clients say: as documented, then as seen.
@@ -88,21 +88,12 @@ const SAID: [(&str, &[&str]); 3] = [
 
 /// Everything that happens, and what it is called in the snapshots.
 fn events() -> Vec<(&'static str, Event)> {
-    let presence = |status, change, last_seen: Option<Millis>| Event::Presence {
-        info: PresenceInfo {
-            user: UserId::new("bob").unwrap(),
-            online: change != PresenceChange::Offline,
-            status,
-            last_seen,
-        },
-        change,
-        at: NOW,
-        audience: Arc::from([]),
-    };
-    let typing = |on| Event::Typing {
-        conversation: conversation_id(),
-        user: profile("bob", "Bob"),
-        on,
+    let presence = |status, change, last_seen: Option<Millis>| {
+        let mut event = presence(status, change);
+        if let Event::Presence { info, .. } = &mut event {
+            info.last_seen = last_seen;
+        }
+        event
     };
     let updated = |conversation, last_message| Event::ConversationUpdated {
         conversation: Arc::new(conversation),
@@ -177,12 +168,9 @@ fn events() -> Vec<(&'static str, Event)> {
 fn reply(command: &Command) -> Reply {
     match command {
         Command::Join { .. } => Reply::Joined(Box::new(joined())),
-        Command::Send(_) => Reply::Sent(Sent {
-            message: Arc::new(Message {
-                client_id: Some("key".into()),
-                ..message(4, "four")
-            }),
-            duplicate: false,
+        Command::Send(_) => sent(Message {
+            client_id: Some("key".into()),
+            ..message(4, "four")
         }),
         Command::Sync { .. } => Reply::Synced(Synced {
             conversations: vec![joined()],

@@ -2,7 +2,9 @@
 //! guard; the name says which hazard.
 
 mod admission;
+mod follow;
 mod limits;
+mod online;
 mod order;
 mod readers;
 mod removal;

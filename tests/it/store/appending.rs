@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use porchlight::chat::{Cursor, Millis, NewMessage, Page, Profile, Store};
+use porchlight::chat::{Cursor, Millis, NewMessage, Page, Profile};
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
@@ -405,27 +405,4 @@ pub async fn refuses_everything_after_closing(db: Backend) {
     };
     unavailable(store.messages(&room, &user("ann"), page).await);
     assert!(store.ping().await.is_err());
-}
-
-pub async fn names_who_takes_part_at_each_commit(db: Backend) {
-    // Changed through one store, seen by the other at once.
-    let (store, other) = (db.open().await, db.open().await);
-    let room = group(&*store, "room", &["ann", "bob"]).await;
-    let present = async |store: &dyn Store| {
-        let appended = say(store, &room, "ann", "who is here?").await;
-        names(&*appended.participants).join(" ")
-    };
-    assert_eq!(present(&*other).await, "ann bob");
-    store
-        .add_participants(&room, &[user("cid")], 10, NOW.plus(1))
-        .await
-        .unwrap();
-    assert_eq!(present(&*other).await, "ann bob cid");
-    assert_eq!(present(&*store).await, "ann bob cid");
-    other
-        .remove_participant(&room, &user("bob"), NOW.plus(2))
-        .await
-        .unwrap();
-    assert_eq!(present(&*store).await, "ann cid");
-    assert_eq!(present(&*other).await, "ann cid");
 }

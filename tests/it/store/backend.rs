@@ -96,6 +96,7 @@ pub fn message(room: &ConversationId, sender: &str, content: &str) -> NewMessage
         kind: "text".into(),
         content: content.into(),
         metadata: None,
+        with: None,
         created_at: NOW,
     }
 }

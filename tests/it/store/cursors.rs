@@ -108,9 +108,13 @@ pub async fn the_senders_own_move_with_the_message(db: Backend) {
     assert_eq!(cursors(&*store, &room, "bob").await, (0, 0, None));
     store.append(keyed(&room, "bob", "k")).await.unwrap();
     say(&*store, &room, "ann", "four").await;
-    // A repetition writes nothing.
+    // A repetition writes nothing. What ann said before is not received by answering.
     store.append(keyed(&room, "bob", "k")).await.unwrap();
-    assert_eq!(cursors(&*store, &room, "bob").await, (3, 3, Some(NOW.0)));
+    assert_eq!(cursors(&*store, &room, "bob").await, (3, 0, Some(NOW.0)));
+    let (bob, delivered) = (user("bob"), Cursor::Delivered);
+    store.advance(&room, &bob, delivered, 4, NOW).await.unwrap();
+    say(&*store, &room, "bob", "five").await;
+    assert_eq!(cursors(&*store, &room, "bob").await, (5, 5, Some(NOW.0)));
 }
 
 pub async fn refuse_outsiders_and_deleted_conversations(db: Backend) {

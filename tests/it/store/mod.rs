@@ -4,11 +4,14 @@
 mod appending;
 mod backend;
 mod cursors;
+mod direct;
 mod groups;
+mod memory;
 mod opening;
 mod outages;
 mod outbox;
 mod reading;
+mod waiting;
 
 /// One test per function and database.
 macro_rules! suite {
@@ -49,14 +52,24 @@ suite! {
         keeps_every_text,
         survives_without_closing,
         commits_what_is_queued_when_closing,
-        refuses_everything_after_closing,
-        names_who_takes_part_at_each_commit;
+        refuses_everything_after_closing;
+    memory:
+        names_who_takes_part_at_each_commit,
+        believes_the_database_over_its_memory;
     cursors:
         move_forward_only_and_within_the_conversation,
         reading_is_receiving,
         concurrent_moves_settle_on_the_highest,
         the_senders_own_move_with_the_message,
         refuse_outsiders_and_deleted_conversations;
+    direct:
+        opens_the_conversation_of_an_id_for_its_two_users_only,
+        the_first_direct_conversation_is_the_one_without_an_id,
+        concurrent_openings_make_one_conversation,
+        a_named_receiver_must_take_part;
+    waiting:
+        what_was_not_received_waits,
+        pages_follow_one_another;
     groups:
         are_made_with_their_roles,
         refuse_a_taken_id,

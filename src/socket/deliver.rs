@@ -1,0 +1,257 @@
+//! How events reach the node's connections: messages in order and without gaps, everything else as
+//! it comes.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+
+use super::{follow, hub::Hub, room::Room, session::Session, words::Words};
+use crate::{
+    chat::{ConversationId, DeviceId, Envelope, Event, Local, Message, Receipt, UserId},
+    telemetry,
+};
+
+/// How long a missing message may be on its way before it is read from the store.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Time between two tries to fill a gap when the store fails.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl Hub {
+    // --- Messages: in order, without gaps -----------------------------------------------------
+
+    fn message(self: &Arc<Self>, envelope: &Envelope, message: &Message, participants: &[UserId]) {
+        let conversation = &message.conversation;
+        if let Some(room) = self.room(conversation) {
+            let mut locked = room.lock();
+            self.accept(&mut locked, message.seq, envelope);
+            self.mind_gap(conversation, &room, &mut locked);
+        }
+        self.notify_absent(envelope, message, participants);
+    }
+
+    fn accept(&self, room: &mut Room<Arc<Session>>, seq: u64, envelope: &Envelope) {
+        // One encoder per message: a room in order releases exactly the message that came.
+        let mut words = Words::of(envelope);
+        room.accept(seq, envelope, &mut |released, to| {
+            if std::ptr::eq(released, envelope) {
+                self.emit(&mut words, to);
+            } else {
+                self.emit_one(released, to);
+            }
+        });
+    }
+
+    fn emit(&self, words: &mut Words<'_>, to: &Arc<Session>) {
+        let packets = words.for_session(to);
+        if packets.iter().all(|packet| to.deliver(packet)) {
+            self.handed_over(words.event(), to, packets.len());
+        }
+    }
+
+    /// A connection was handed a message, in so many packets.
+    pub(super) fn handed_over(&self, event: &Event, to: &Arc<Session>, packets: usize) {
+        self.meters.messages_out.increment(packets as u64);
+        self.meters.events_out.increment(packets as u64);
+        if to.is_following()
+            && let Event::MessageCreated { message, .. } = event
+        {
+            self.handed.note(to, message);
+        }
+    }
+
+    pub(super) fn emit_one(&self, envelope: &Envelope, to: &Arc<Session>) {
+        self.emit(&mut Words::of(envelope), to);
+    }
+
+    fn notify_absent(&self, envelope: &Envelope, message: &Message, participants: &[UserId]) {
+        let mut words = Words::of(envelope);
+        for user in participants {
+            let Some(sessions) = self.users.get(user) else {
+                continue;
+            };
+            for session in sessions.iter() {
+                if session.rooms.lock().contains(&message.conversation) {
+                    continue;
+                }
+                if session.is_following() {
+                    follow::catch_up(session, &message.conversation, message.seq - 1);
+                } else if user != &message.sender.id {
+                    for packet in words.for_absent(session).iter() {
+                        self.count(session.deliver(packet));
+                    }
+                }
+            }
+        }
+    }
+
+    /// If something is missing: waits a moment for it to arrive, then reads it from the store.
+    pub(super) fn mind_gap(
+        self: &Arc<Self>,
+        conversation: &ConversationId,
+        room: &Arc<Mutex<Room<Arc<Session>>>>,
+        locked: &mut Room<Arc<Session>>,
+    ) {
+        if locked.filling || locked.gap().is_none() {
+            return;
+        }
+        locked.filling = true;
+        let (hub, conversation, room) = (self.clone(), conversation.clone(), room.clone());
+        self.tasks
+            .spawn(async move { hub.fill_gaps(&conversation, &room).await });
+    }
+
+    async fn fill_gaps(&self, conversation: &ConversationId, room: &Mutex<Room<Arc<Session>>>) {
+        tokio::time::sleep(PATIENCE).await;
+        loop {
+            let (after, until) = {
+                let mut room = room.lock();
+                match room.gap() {
+                    Some(gap) if !room.is_empty() => gap,
+                    _ => {
+                        room.filling = false;
+                        return;
+                    }
+                }
+            };
+            match self
+                .store
+                .messages_between(conversation, after, until)
+                .await
+            {
+                Ok(messages) if !messages.is_empty() => {
+                    metrics::counter!(telemetry::GAPS_FILLED_TOTAL).increment(1);
+                    let mut room = room.lock();
+                    for message in messages {
+                        let seq = message.seq;
+                        let participants = Arc::default();
+                        let event = Event::MessageCreated {
+                            message,
+                            participants,
+                        };
+                        self.accept(
+                            &mut room,
+                            seq,
+                            &Envelope {
+                                origin: None,
+                                event,
+                            },
+                        );
+                    }
+                }
+                // Seq has no gaps in the store, so this is a replica that lags or a failure.
+                Ok(_) => tokio::time::sleep(RETRY).await,
+                Err(e) => {
+                    tracing::warn!(error = %e, "cannot read missing messages, trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    // --- Everything else -----------------------------------------------------------------------
+
+    fn count(&self, delivered: bool) {
+        if delivered {
+            self.meters.events_out.increment(1);
+        }
+    }
+
+    fn to_sessions(&self, envelope: &Envelope, sessions: &[Arc<Session>], volatile: bool) {
+        let mut words = Words::of(envelope);
+        for session in sessions {
+            for packet in words.for_session(session).iter() {
+                self.count(if volatile {
+                    session.deliver_volatile(packet)
+                } else {
+                    session.deliver(packet)
+                });
+            }
+        }
+    }
+
+    fn to_users<'a>(
+        &self,
+        envelope: &Envelope,
+        users: impl IntoIterator<Item = &'a UserId>,
+        volatile: bool,
+    ) {
+        let sessions: Vec<_> = users
+            .into_iter()
+            .flat_map(|u| self.sessions_of(u))
+            .collect();
+        self.to_sessions(envelope, &sessions, volatile);
+    }
+
+    fn read(&self, envelope: &Envelope, receipt: &Receipt) {
+        let mut sessions = self.listeners(&receipt.conversation);
+        let inside: HashSet<_> = sessions.iter().map(|s| s.device.clone()).collect();
+        let senders = self.sessions_of(&receipt.sender);
+        sessions.extend(senders.into_iter().filter(|s| !inside.contains(&s.device)));
+        self.to_sessions(envelope, &sessions, false);
+    }
+
+    fn removed(&self, envelope: &Envelope, conversation: &ConversationId, user: &UserId) {
+        let sessions = self.sessions_of(user);
+        for session in &sessions {
+            self.leave(conversation, session);
+        }
+        self.to_sessions(envelope, &sessions, false);
+    }
+
+    fn deleted(&self, envelope: &Envelope, conversation: &ConversationId, audience: &[UserId]) {
+        for session in self.in_room(conversation) {
+            self.leave(conversation, &session);
+        }
+        self.to_users(envelope, audience, false);
+    }
+
+    fn disconnect(&self, user: &UserId, device: Option<&DeviceId>) {
+        for session in self.sessions_of(user) {
+            if device.is_none_or(|d| d == &session.device) {
+                session.ban();
+            }
+        }
+    }
+}
+
+/// The hub as the use cases see it.
+pub struct LocalHub(pub Arc<Hub>);
+
+impl Local for LocalHub {
+    fn deliver(&self, envelope: &Envelope) {
+        let hub = &self.0;
+        match &envelope.event {
+            Event::MessageCreated {
+                message,
+                participants,
+            } => {
+                hub.message(envelope, message, participants);
+            }
+            Event::MessageDelivered(receipt) => hub.to_users(envelope, [&receipt.sender], false),
+            Event::MessageRead(receipt) => hub.read(envelope, receipt),
+            Event::Typing { conversation, .. } => {
+                hub.to_sessions(envelope, &hub.listeners(conversation), true);
+            }
+            Event::Presence { audience, .. } => {
+                hub.to_users(envelope, audience.iter(), true);
+                hub.roster.contacts_changed(audience);
+            }
+            Event::OnlineChanged => hub.roster.changed(),
+            Event::ConversationUpdated { conversation, .. } => {
+                let users = conversation.participants.iter().map(|p| &p.profile.id);
+                hub.to_users(envelope, users, false);
+            }
+            Event::ConversationDeleted {
+                conversation,
+                audience,
+            } => {
+                hub.deleted(envelope, conversation, audience);
+            }
+            Event::ParticipantRemoved { conversation, user } => {
+                hub.removed(envelope, conversation, user);
+            }
+            Event::Disconnect { user, device } => hub.disconnect(user, device.as_ref()),
+            Event::Emit { user, .. } => hub.to_users(envelope, [user], false),
+        }
+    }
+}
