@@ -7,9 +7,9 @@ use super::{
     expr::{Expr, Filter, Term},
     hint::unknown,
     look::{Element, Look},
-    render::push_text,
     resolve::pairs,
     source::{Node, Problems, Value},
+    text::push_text,
     tree::Tree,
 };
 use crate::chat::{ConversationId, Status};

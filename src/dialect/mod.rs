@@ -29,6 +29,7 @@ mod set;
 mod source;
 mod strict;
 mod template;
+mod text;
 mod tree;
 mod types;
 mod vocabulary;
@@ -43,7 +44,8 @@ use self::{
     inbound::{Alternative, Captures},
     look::Element,
     outbound::{Answer, OutRule, Words},
-    render::{Eyes, Program, Scope, Shape, push_text},
+    render::{Eyes, Program, Scope, Shape},
+    text::push_text,
     vocabulary::Item,
 };
 

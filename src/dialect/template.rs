@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::{
     hint::unknown,
     look::{Element, Look, Part},
-    render::{Builder, Form, Op, Program, Shape, Source, push_text},
+    render::{Builder, Form, Op, Program, Shape, Source},
     resolve::{Picked, Resolved, resolve},
     source::{Node, Problems, Value},
+    text::push_text,
     vocabulary::{Kind, SHAPED, Type},
 };
 

@@ -10,7 +10,7 @@ use super::{
     Dialect,
     look::{Element, Look, Member, Part},
     outbound::{Words, hearer_name},
-    render::push_text,
+    text::push_text,
     vocabulary::EVENTS,
 };
 
