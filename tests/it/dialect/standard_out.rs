@@ -1,117 +1,12 @@
-//! What clients of the standard dialect hear, in every role, and how they are answered.
+//! How clients of the standard dialect are answered. What they hear is in `shipped.rs`.
 
 use std::{sync::Arc, time::Duration};
 
-use porchlight::{
-    chat::{
-        ChatError, ConversationId, Event, Hearer, Message, Millis, PresenceChange, PresenceInfo,
-        Reply, Sent, Status, Synced, UserId,
-    },
-    dialect::Hello,
+use porchlight::chat::{
+    ChatError, ConversationId, Event, Hearer, Message, Reply, Sent, Synced, UserId,
 };
 
-use super::{
-    NOW, check_array, conversation, conversation_id, created, heard, joined, json, message,
-    profile, receipt, standard,
-};
-
-#[test]
-fn every_event_in_every_role() {
-    let dialect = standard();
-    let presence = |status, change, last_seen: Option<Millis>| Event::Presence {
-        info: PresenceInfo {
-            user: UserId::new("bob").unwrap(),
-            online: status != Status::Offline,
-            status,
-            last_seen,
-        },
-        change,
-        at: NOW,
-        audience: Arc::from([]),
-    };
-    let typing = |on| Event::Typing {
-        conversation: conversation_id(),
-        user: profile("bob", "Bob"),
-        on,
-    };
-    let events = [
-        (
-            "message",
-            created(message(1, "Hi \"you\"\\ \n\t\u{1}\u{7f}é😀")),
-        ),
-        (
-            "message with everything",
-            created(Message {
-                client_id: Some("key".into()),
-                metadata: Some(json(r#"{"a": 1}"#)),
-                kind: "image".into(),
-                ..message(2, &"é".repeat(141))
-            }),
-        ),
-        ("delivered", Event::MessageDelivered(receipt())),
-        ("read", Event::MessageRead(receipt())),
-        ("typing", typing(true)),
-        ("typing no more", typing(false)),
-        (
-            "online",
-            presence(Status::Online, PresenceChange::Online, None),
-        ),
-        (
-            "offline",
-            presence(Status::Offline, PresenceChange::Offline, Some(NOW)),
-        ),
-        ("busy", presence(Status::Busy, PresenceChange::Status, None)),
-        (
-            "invisible",
-            presence(Status::Offline, PresenceChange::Status, None),
-        ),
-        (
-            "updated",
-            Event::ConversationUpdated {
-                conversation: Arc::new(conversation()),
-                last_message: Some(Arc::new(message(3, "three"))),
-            },
-        ),
-        (
-            "updated, empty and direct",
-            Event::ConversationUpdated {
-                conversation: Arc::new(porchlight::chat::Conversation {
-                    title: None,
-                    is_group: false,
-                    participants: Vec::new(),
-                    ..conversation()
-                }),
-                last_message: None,
-            },
-        ),
-        (
-            "deleted",
-            Event::ConversationDeleted {
-                conversation: conversation_id(),
-                audience: Arc::from([]),
-            },
-        ),
-        (
-            "removed",
-            Event::ParticipantRemoved {
-                conversation: conversation_id(),
-                user: UserId::new("bob").unwrap(),
-            },
-        ),
-        (
-            "disconnect",
-            Event::Disconnect {
-                user: UserId::new("bob").unwrap(),
-                device: None,
-            },
-        ),
-    ];
-    let shown: String = events
-        .iter()
-        .map(|(name, event)| format!("-- {name}\n{}", heard(&dialect, event)))
-        .collect();
-    insta::assert_snapshot!(shown);
-}
+use super::{NOW, check_array, joined, json, message, standard};
 
 #[test]
 fn acks_and_errors() {
@@ -186,22 +81,6 @@ fn acks_and_errors() {
 }
 
 #[test]
-fn the_greeting() {
-    let ann = profile("ann", "Ann");
-    let greeting = standard().greet(&Hello {
-        profile: &ann,
-        device: "sid-1",
-        now: NOW,
-    });
-    assert_eq!(
-        greeting,
-        [
-            r#"["connected",{"userId":"ann","socketId":"sid-1","serverTime":"2026-01-02T03:04:05.678Z"}]"#
-        ]
-    );
-}
-
-#[test]
 fn a_backends_own_events_pass_through() {
     let emit = |args: &str| Event::Emit {
         user: UserId::new("ann").unwrap(),
@@ -218,9 +97,4 @@ fn a_backends_own_events_pass_through() {
             assert_eq!(dialect.encode(&emit(args), hearer), [packet]);
         }
     }
-}
-
-#[test]
-fn the_whole_vocabulary_as_a_table() {
-    insta::assert_snapshot!(standard().describe());
 }
