@@ -79,12 +79,17 @@ pub struct TokenArgs {
 /// What to do with a dialect.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum DialectCommand {
-    /// Print a dialect's file, a built-in one or one of dialects.dir
+    /// Print a dialect's events as a table, a built-in one's or one's of dialects.dir
     Show {
         /// Its name, such as standard
         name: String,
     },
-    /// Check a dialect's file and tell every mistake
+    /// Print a dialect's events as TypeScript, for socket.io-client
+    Types {
+        /// Its name, such as standard
+        name: String,
+    },
+    /// Check a dialect's file: tell every mistake, and what may not be meant so
     Check {
         /// The file
         file: PathBuf,
@@ -117,6 +122,8 @@ pub fn parse() -> Cli {
 pub enum Failure {
     /// Mistakes of the configuration. Exit code 2.
     Config(ConfigErrors),
+    /// Mistakes of a file that was to be checked, a line each. Exit code 2.
+    Mistakes(Vec<String>),
     /// Anything else. Exit code 1.
     Other(Box<dyn Error + Send + Sync>),
 }
@@ -136,7 +143,7 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Config(_) => MISTAKE,
+            Self::Config(_) | Self::Mistakes(_) => MISTAKE,
             Self::Other(_) => FAILURE,
         }
     }
@@ -146,6 +153,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(errors) => write!(f, "{errors}"),
+            Self::Mistakes(lines) => {
+                let count = lines.len();
+                let are = if count == 1 { "mistake" } else { "mistakes" };
+                write!(f, "{count} {are}\n{}", lines.join("\n"))
+            }
             Self::Other(error) => {
                 let mut text = error.to_string();
                 let mut cause = error.source();

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
+    path::Path,
 };
 
 use tokio::runtime::Runtime;
@@ -12,7 +13,8 @@ use crate::{
     chat::Profile,
     cli::{self, Cli, Command, DialectCommand, Failure, TokenArgs},
     config::{Config, ConfigErrors, DEFAULT, Finding, Loaded, Origin},
-    dialect, seed,
+    dialect::{self, Dialect, DialectError},
+    seed,
     shutdown::{Shutdown, Stopped},
     store, telemetry,
 };
@@ -26,10 +28,13 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Migrate => migrate(&cli.load()?.config),
         Command::Token(args) => token(cli.load()?.config, args),
         Command::Seed => seed(cli.load()?.config),
-        Command::Dialect(DialectCommand::Show { name }) => show_dialect(&cli.load()?.config, &name),
-        Command::Dialect(DialectCommand::Check { file }) => {
-            dialect::check_file(&file).map_err(|e| StartError::Dialects(e).into())
+        Command::Dialect(DialectCommand::Show { name }) => {
+            print_dialect(&cli.load()?.config, &name, Dialect::describe)
         }
+        Command::Dialect(DialectCommand::Types { name }) => {
+            print_dialect(&cli.load()?.config, &name, Dialect::types)
+        }
+        Command::Dialect(DialectCommand::Check { file }) => check_dialect(&file),
     }
 }
 
@@ -145,11 +150,25 @@ fn seed(config: Config) -> Result<(), Failure> {
     })
 }
 
-fn show_dialect(config: &Config, name: &str) -> Result<(), Failure> {
+fn check_dialect(file: &Path) -> Result<(), Failure> {
+    let mistakes = |errors: Vec<DialectError>| errors.iter().map(ToString::to_string).collect();
+    let checked = dialect::check_file(file).map_err(|e| Failure::Mistakes(mistakes(e)))?;
+    let mut text = format!("OK\n{}", checked.dialect.describe());
+    for remark in checked.remarks {
+        let _ = writeln!(text, "remark: {remark}");
+    }
+    cli::print(&text)
+}
+
+fn print_dialect(
+    config: &Config,
+    name: &str,
+    print: fn(&Dialect) -> String,
+) -> Result<(), Failure> {
     let dialects = app::dialects(config)?;
     let known = || dialects.names().collect::<Vec<_>>().join(", ");
     match dialects.get(name) {
-        Some(dialect) => cli::print(&dialect.describe()),
+        Some(dialect) => cli::print(&print(&dialect)),
         None => Err(Failure::other(format!(
             "there is no dialect \"{name}\", only {}",
             known()

@@ -9,8 +9,9 @@ use crate::chat::{ChatError, ConversationId, ErrorCode, InvalidId, Status, UserI
 use super::{
     capture::{Captured, Slot, Slots},
     command::invalid,
-    render::{each_member, push_text},
+    render::each_member,
     strict::is_strict,
+    text::push_text,
 };
 
 /// The largest metadata object, in bytes of its JSON text.

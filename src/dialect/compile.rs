@@ -3,9 +3,10 @@
 use super::{
     Dialect, Handshake, Rule,
     command::{COMMANDS, INTRODUCE, Spec},
-    inbound::Captures,
+    hint::unknown,
+    inbound::{Captures, Path},
     outbound::{Answer, Words},
-    source::{DialectError, Node, Problems, Value, unknown},
+    source::{DialectError, Node, Problems, Value},
     template::Templates,
     vocabulary::{EVENTS, Kind},
 };
@@ -54,7 +55,7 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
 
     let mut names = Vec::new();
     let (mut rules, mut wants) = (Vec::new(), Vec::new());
-    let inbound = root.get("in").and_then(|n| n.table(templates.problems));
+    let inbound = root.get("in").and_then(|n| inbound(n, templates.problems));
     for (event, node) in inbound.unwrap_or_default() {
         if let Some((rule, captures)) = in_rule(node, &mut templates) {
             names.push(event.clone());
@@ -78,7 +79,7 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
         index: 0,
         description,
         follows,
-        shapes: templates.sketches(),
+        shapes: templates.shapes(),
         names,
         wants,
         rules,
@@ -89,6 +90,17 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
         error,
         out,
     })
+}
+
+fn inbound<'a>(node: &'a Node, problems: &mut Problems) -> Option<&'a [(String, Node)]> {
+    if let Value::List(_) = node.value {
+        problems.at(
+            node,
+            "write [in.\"NAME\"] with the event's name for each event",
+        );
+        return None;
+    }
+    node.table(problems)
 }
 
 /// Whether connections follow their user's conversations; from when on, an event must say.
@@ -124,7 +136,13 @@ fn required(
     match root.get(key) {
         Some(node) => Some(templates.arguments(node, kind).into()),
         None => {
-            templates.problems.whole(format!("needs `{key}`"));
+            let example = match key {
+                "ack" => "ack = { ok = true }",
+                _ => "ack_error = { ok = false, error = \"error.message\" }",
+            };
+            templates
+                .problems
+                .whole(format!("needs `{key}`, such as `{example}`"));
             None
         }
     }
@@ -151,6 +169,7 @@ fn in_rule(node: &Node, templates: &mut Templates<'_>) -> Option<(Rule, Captures
         "command",
         "args",
         "claims",
+        "ignored",
         "ack",
         "ack_error",
         "answer",
@@ -161,18 +180,20 @@ fn in_rule(node: &Node, templates: &mut Templates<'_>) -> Option<(Rule, Captures
 
     let mut captures = Captures::default();
     let first = captures.first();
+    let asides = Path::asides(node, templates.problems);
     let mut alternatives = Vec::new();
     match node.get("args").map(|n| (n, n.one_or_many())) {
         Some((_, nodes)) if !nodes.is_empty() => {
             for node in nodes {
-                alternatives.extend(captures.alternative(spec, node, templates.problems));
+                let alternative = captures.alternative(spec, node, &asides, templates.problems);
+                alternatives.extend(alternative);
             }
         }
         Some((args, _)) => templates
             .problems
             .at(args, "needs at least one table of fields"),
         None if spec.any_of.is_empty() && spec.fields.iter().all(|f| !f.required) => {
-            alternatives.push(Captures::nothing(spec));
+            alternatives.push(Captures::nothing(spec, &asides));
         }
         None => templates.problems.at(node, "needs `args`"),
     }

@@ -7,6 +7,7 @@ use super::{
     bind::{Arguments, Failure, SlotInfo},
     capture::{Captured, Outcome, Slot, Slots, read_packet, read_value},
     command::invalid,
+    look,
 };
 
 impl Dialect {
@@ -106,11 +107,8 @@ fn command(rule: &Rule, slots: &Slots<'_>) -> Result<crate::chat::Command, ChatE
     match (missing, first) {
         (Some(label), Some(Captured::Object(_))) => Err(invalid(&label, "is missing")),
         _ => {
-            let expected: Vec<_> = rule
-                .alternatives
-                .iter()
-                .map(|a| a.sketch.as_str())
-                .collect();
+            let alternatives = rule.alternatives.iter();
+            let expected: Vec<_> = alternatives.map(|a| look::list(&a.looks)).collect();
             let message = format!("the arguments must be {}", expected.join(" or "));
             Err(ChatError::invalid(message))
         }

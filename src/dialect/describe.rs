@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Dialect, outbound::hearer_name, vocabulary::EVENTS};
+use super::{Dialect, look, outbound::hearer_name, vocabulary::EVENTS};
 
 impl Dialect {
     /// Every event of the dialect in both directions, for `porchlight dialect show`.
@@ -11,11 +11,12 @@ impl Dialect {
 
         let mut rows = vec![row(["A client says", "command", "with", "and is acked"])];
         for (event, rule) in self.names.iter().zip(&self.rules) {
-            let ack = &rule.ack.as_ref().unwrap_or(&self.ack).sketch;
+            let ack = &look::list(&rule.ack.as_ref().unwrap_or(&self.ack).looks);
             for (i, alternative) in rule.alternatives.iter().enumerate() {
+                let arguments = &look::list(&alternative.looks);
                 rows.push(match i {
-                    0 => row([event, rule.command, &alternative.sketch, ack]),
-                    _ => row(["", "", &alternative.sketch, ""]),
+                    0 => row([event, rule.command, arguments, ack]),
+                    _ => row(["", "", arguments, ""]),
                 });
             }
         }
@@ -23,7 +24,7 @@ impl Dialect {
 
         let mut rows = vec![row(["A client hears", "when", "as", "with"])];
         for words in &self.greet {
-            rows.push(row([&words.name, "it connects", "", &words.sketch]));
+            rows.push(row([&words.name, "it connects", "", &words.sketch()]));
         }
         for rule in self.out.iter().flatten() {
             let (on, _) = EVENTS[rule.on];
@@ -34,17 +35,17 @@ impl Dialect {
                 &rule.words.name,
                 &when,
                 &to.join(", "),
-                &rule.words.sketch,
+                &rule.words.sketch(),
             ]));
         }
         for (event, rule) in self.names.iter().zip(&self.rules) {
             let when = format!("{event} succeeds");
             for words in rule.answers.iter().map(|answer| &answer.words) {
-                rows.push(row([&words.name, &when, "origin", &words.sketch]));
+                rows.push(row([&words.name, &when, "origin", &words.sketch()]));
             }
             if let Some(words) = &rule.error {
                 let when = format!("{event} is refused");
-                rows.push(row([&words.name, &when, "origin", &words.sketch]));
+                rows.push(row([&words.name, &when, "origin", &words.sketch()]));
             }
         }
         if let Some(words) = &self.error {
@@ -52,7 +53,7 @@ impl Dialect {
                 &words.name,
                 "an event is refused",
                 "origin",
-                &words.sketch,
+                &words.sketch(),
             ]));
         }
         table(&mut text, &rows);
@@ -65,9 +66,10 @@ impl Dialect {
 
         let mut rows = vec![row(["Shape", "with"])];
         let shapes = self.shapes.iter();
-        rows.extend(shapes.map(|(name, sketch)| row([name, &format!("{{{sketch}}}")])));
+        rows.extend(shapes.map(|s| row([&s.name, &format!("{{{}}}", look::members(&s.parts))])));
         table(&mut text, &rows);
-        let _ = writeln!(text, "\nA refused event is acked {}", self.ack_error.sketch);
+        let refusal = look::list(&self.ack_error.looks);
+        let _ = writeln!(text, "\nA refused event is acked {refusal}");
         text
     }
 }

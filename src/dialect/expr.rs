@@ -30,7 +30,7 @@ impl Term {
             Self::Path(_) => None,
             Self::Text(text) => {
                 let mut json = String::new();
-                super::render::push_text(&mut json, text);
+                super::text::push_text(&mut json, text);
                 Some(json)
             }
             Self::Flag(flag) => Some(flag.to_string()),

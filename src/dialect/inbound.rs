@@ -5,9 +5,12 @@ use super::{
     capture::{MAX_SLOTS, Slot, Want},
     command::{Field, FieldType, Spec},
     expr::{Expr, Filter, Term},
-    render::push_text,
+    hint::unknown,
+    look::{Element, Look, Part},
     resolve::pairs,
-    source::{Node, Problems, Value, unknown},
+    source::{Node, Problems, Value},
+    text::push_text,
+    tree::Tree,
 };
 use crate::chat::{ConversationId, Status};
 
@@ -19,6 +22,9 @@ const FILTERS: [&str; 6] = [
     "without",
     "required",
 ];
+
+/// Characters that other languages' paths have and members' names have not.
+const NOT_IN_NAMES: [char; 9] = ['[', ']', '{', '}', '(', ')', '$', '?', ','];
 
 /// What a rule captures, and as what.
 #[derive(Default)]
@@ -34,15 +40,15 @@ pub(super) struct Captures {
 pub(super) struct Alternative {
     /// By the field's place in the command.
     pub bindings: Vec<Option<Binding>>,
-    /// How the arguments look, for people.
-    pub sketch: String,
+    /// How the arguments look.
+    pub looks: Vec<Element>,
 }
 
 /// The place of a value among the arguments: `$1.data.text`; without `$`, of the first argument.
 #[derive(Debug, Clone, PartialEq)]
-struct Path {
-    argument: usize,
-    members: Vec<String>,
+pub(super) struct Path {
+    pub argument: usize,
+    pub members: Vec<String>,
 }
 
 impl Path {
@@ -56,10 +62,42 @@ impl Path {
             }
             names.next();
         }
-        Ok(Self {
-            argument,
-            members: names.collect(),
-        })
+        let members: Vec<String> = names.collect();
+        if members.iter().any(|name| name.contains(NOT_IN_NAMES)) {
+            return Err(format!(
+                "\"{text}\" is not a path: $0 is the first argument, `a.b` a member of a member"
+            ));
+        }
+        Ok(Self { argument, members })
+    }
+
+    /// The paths of an expression that has nothing else.
+    fn list(node: &Node) -> Result<Vec<Self>, String> {
+        let Expr { terms, filters } = Expr::of(node)?;
+        if !filters.is_empty() {
+            return Err("takes no filter".to_owned());
+        }
+        let paths = terms.iter().map(|term| match term {
+            Term::Path(path) => Self::parse(path),
+            _ => Err("must be a path".to_owned()),
+        });
+        paths.collect()
+    }
+
+    /// The values that a rule knows of and makes no field of, each with how it looks. What is
+    /// wrong with its claims is told where they are compiled.
+    pub(super) fn asides(rule: &Node, problems: &mut Problems) -> Vec<(Self, Look)> {
+        let mut asides = Vec::new();
+        for (key, look) in [("claims", Look::Text), ("ignored", Look::Any)] {
+            for node in rule.get(key).map(Node::one_or_many).unwrap_or_default() {
+                match Self::list(node) {
+                    Ok(paths) => asides.extend(paths.into_iter().map(|p| (p, look.clone()))),
+                    Err(message) if key == "ignored" => problems.at(node, message),
+                    Err(_) => {}
+                }
+            }
+        }
+        asides
     }
 
     fn label(&self) -> String {
@@ -109,18 +147,10 @@ impl Captures {
     pub(super) fn paths(&mut self, node: Option<&Node>, problems: &mut Problems) -> Vec<Slot> {
         let mut slots = Vec::new();
         for node in node.map(Node::one_or_many).unwrap_or_default() {
-            let slot = match Expr::of(node) {
-                Ok(Expr { terms, filters }) if filters.is_empty() => terms
-                    .iter()
-                    .map(|term| match term {
-                        Term::Path(path) => Path::parse(path).and_then(|p| self.slot(p, false)),
-                        _ => Err("must be a path".to_owned()),
-                    })
-                    .collect(),
-                Ok(_) => Err("takes no filter".to_owned()),
-                Err(message) => Err(message),
-            };
-            match slot {
+            let paths = Path::list(node);
+            let found =
+                paths.and_then(|list| list.into_iter().map(|p| self.slot(p, false)).collect());
+            match found {
                 Ok(found) => slots.extend::<Vec<Slot>>(found),
                 Err(message) => problems.at(node, message),
             }
@@ -137,11 +167,12 @@ impl Captures {
         self.slot(first, false).ok()
     }
 
-    /// Compiles one table of fields.
+    /// Compiles one table of fields. `asides` only change how the arguments look.
     pub(super) fn alternative(
         &mut self,
         spec: &Spec,
         node: &Node,
+        asides: &[(Path, Look)],
         problems: &mut Problems,
     ) -> Option<Alternative> {
         let table = node.table(problems)?;
@@ -168,15 +199,22 @@ impl Captures {
                     .ok()
             }));
         }
-        let sketch = tree.arguments();
-        Some(Alternative { bindings, sketch })
+        for (path, look) in asides {
+            tree.add_aside(path, look.clone());
+        }
+        let looks = tree.arguments(!spec.any_of.is_empty());
+        Some(Alternative { bindings, looks })
     }
 
     /// The alternative of a rule without arguments.
-    pub(super) fn nothing(spec: &Spec) -> Alternative {
+    pub(super) fn nothing(spec: &Spec, asides: &[(Path, Look)]) -> Alternative {
+        let mut tree = Tree::default();
+        for (path, look) in asides {
+            tree.add_aside(path, look.clone());
+        }
         Alternative {
             bindings: spec.fields.iter().map(|_| None).collect(),
-            sketch: String::new(),
+            looks: tree.arguments(false),
         }
     }
 
@@ -199,6 +237,9 @@ impl Captures {
             checks,
         };
         let constant = expr.terms.iter().any(|t| !matches!(t, Term::Path(_)));
+        // Where there are several names for it, no single one is needed.
+        let optional = constant || expr.terms.len() > 1 || !(needed || required);
+        let mut paths = Vec::new();
         for (i, term) in expr.terms.iter().enumerate() {
             let Term::Path(path) = term else {
                 if i + 1 < expr.terms.len() {
@@ -208,14 +249,16 @@ impl Captures {
                 continue;
             };
             let path = Path::parse(path)?;
-            let optional = constant || !(needed || required);
-            tree.add(&path, field.name, optional);
-            let slot = self.slot(
-                path,
-                matches!(field.ty, FieldType::Object | FieldType::Uploads),
-            )?;
+            let shown = look(field.ty, &binding.checks);
+            tree.add(&path, field.name, optional, shown);
+            paths.push(path.clone());
+            let raw = matches!(field.ty, FieldType::Object | FieldType::Uploads);
+            let slot = self.slot(path, raw)?;
             self.keep(slot, field.ty);
             binding.terms.push(Given::Slot(slot));
+        }
+        if !constant && (needed || required) {
+            tree.need_one(&paths);
         }
         Ok(binding)
     }
@@ -237,7 +280,7 @@ impl Captures {
                 return Err(format!("`{name}` must be one path without filters"));
             };
             let path = Path::parse(path)?;
-            tree.add(&path, name, true);
+            tree.add(&path, name, true, Look::Any);
             let mut key = String::new();
             push_text(&mut key, name);
             parts.push((key, self.slot(path, true)?));
@@ -247,6 +290,42 @@ impl Captures {
             required: false,
             checks: Vec::new(),
         })
+    }
+}
+
+/// What a field of that type takes.
+fn look(ty: FieldType, checks: &[Check]) -> Look {
+    let mut words: Option<Vec<String>> = match ty {
+        FieldType::Status => Some(Status::ALL.map(|s| s.as_str().to_owned()).to_vec()),
+        _ => None,
+    };
+    // Backwards: what is asked for last is what a word must come to.
+    for check in checks.iter().rev() {
+        match (check, &mut words) {
+            (Check::OneOf(allowed), _) => words = Some(allowed.clone()),
+            (Check::Map(pairs), Some(words)) => {
+                words.extend(pairs.iter().map(|(from, _)| from.clone()));
+            }
+            _ => {}
+        }
+    }
+    match (ty, words) {
+        (_, Some(words)) => Look::Choice(words),
+        (FieldType::Ids, _) => Look::Either(vec![Look::Text, Look::List(Box::new(Look::Text))]),
+        (FieldType::Number, _) => Look::Number,
+        (FieldType::Flag, _) => Look::Flag,
+        (FieldType::Object, _) => Look::Record(Box::new(Look::Any)),
+        (FieldType::Numbers, _) => Look::Record(Box::new(Look::Number)),
+        (FieldType::Uploads, _) => Look::List(Box::new(Look::Either(vec![
+            Look::Text,
+            Look::Object(vec![
+                Part::member("id", true, Look::Text),
+                Part::member("url", true, Look::Text),
+                Part::Others,
+            ]),
+        ]))),
+        (FieldType::Key, _) => Look::Either(vec![Look::Text, Look::Number]),
+        (FieldType::Id | FieldType::User | FieldType::Text | FieldType::Status, _) => Look::Text,
     }
 }
 
@@ -306,64 +385,4 @@ fn checks(field: &Field, filters: &[Filter]) -> Result<(Vec<Check>, bool), Strin
         }
     }
     Ok((checks, required))
-}
-
-/// The arguments as they look, for people and for error texts.
-#[derive(Default)]
-struct Tree {
-    whole: Option<String>,
-    optional: bool,
-    members: Vec<(String, Tree)>,
-}
-
-impl Tree {
-    fn add(&mut self, path: &Path, name: &str, optional: bool) {
-        let argument = path.argument.to_string();
-        let mut node = self.child(&argument);
-        for member in &path.members {
-            node = node.child(member);
-        }
-        node.whole = Some(name.to_owned());
-        node.optional = optional;
-    }
-
-    fn child(&mut self, name: &str) -> &mut Tree {
-        let at = match self.members.iter().position(|(n, _)| n == name) {
-            Some(at) => at,
-            None => {
-                self.members.push((name.to_owned(), Tree::default()));
-                self.members.len() - 1
-            }
-        };
-        &mut self.members[at].1
-    }
-
-    fn all_optional(&self) -> bool {
-        match self.members.is_empty() {
-            true => self.optional,
-            false => self.members.iter().all(|(_, t)| t.all_optional()),
-        }
-    }
-
-    fn arguments(mut self) -> String {
-        self.members.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let shown = self.members.iter().map(|(_, tree)| match &tree.whole {
-            Some(name) if tree.members.is_empty() => {
-                format!("<{name}>{}", if tree.optional { "?" } else { "" })
-            }
-            _ => tree.object(),
-        });
-        shown.collect::<Vec<_>>().join(", ")
-    }
-
-    fn object(&self) -> String {
-        let shown = self.members.iter().map(|(name, tree)| {
-            let mark = if tree.all_optional() { "?" } else { "" };
-            match tree.members.is_empty() {
-                true => format!("{name}{mark}"),
-                false => format!("{name}{mark}: {}", tree.object()),
-            }
-        });
-        format!("{{{}}}", shown.collect::<Vec<_>>().join(", "))
-    }
 }

@@ -17,17 +17,25 @@ mod compile;
 mod decode;
 mod describe;
 mod expr;
+mod hint;
 mod inbound;
 mod lists;
+mod look;
 mod members;
 mod outbound;
+mod remarks;
 mod render;
 mod resolve;
 mod set;
 mod source;
 mod strict;
 mod template;
+mod text;
+mod tree;
+mod types;
 mod vocabulary;
+
+use std::sync::Arc;
 
 use crate::chat::{ChatError, Command, Event, Hearer, Millis, Profile, Reply, UserId};
 
@@ -35,13 +43,15 @@ use self::{
     bind::{Arguments, Failure, SlotInfo},
     capture::{Slot, Want},
     inbound::{Alternative, Captures},
+    look::Element,
     outbound::{Answer, OutRule, Words},
-    render::{Eyes, Program, Scope, push_text},
+    render::{Eyes, Program, Scope, Shape},
+    text::push_text,
     vocabulary::Item,
 };
 
 pub use self::{
-    set::{Dialects, check_file},
+    set::{Checked, Dialects, check_file},
     source::DialectError,
 };
 
@@ -98,8 +108,7 @@ pub struct Dialect {
     index: usize,
     description: String,
     follows: bool,
-    /// The shapes with how they look, for people.
-    shapes: Vec<(String, String)>,
+    shapes: Vec<Arc<Shape>>,
     /// By rule, its event's name.
     names: Vec<String>,
     /// By rule, then argument.
@@ -132,13 +141,12 @@ struct Rule {
 /// The arguments of an ack.
 struct Ack {
     program: Program,
-    /// How they look, for people.
-    sketch: String,
+    looks: Vec<Element>,
 }
 
-impl From<(Program, String)> for Ack {
-    fn from((program, sketch): (Program, String)) -> Self {
-        Self { program, sketch }
+impl From<(Program, Vec<Element>)> for Ack {
+    fn from((program, looks): (Program, Vec<Element>)) -> Self {
+        Self { program, looks }
     }
 }
 
@@ -158,6 +166,11 @@ impl Dialect {
     /// The place in its set, from 0.
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// The names of the inbound events.
+    pub fn events(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     /// The name of a rule's inbound event.

@@ -3,19 +3,32 @@
 use crate::chat::Hearer;
 
 use super::{
+    hint::unknown,
+    look::{self, Element},
     render::{Program, Scope, Source},
-    source::{Node, Value, unknown},
+    source::{Node, Value},
     template::Templates,
     vocabulary::{CREATED, Datum, EVENTS, Kind, ONLINE, Type},
 };
+
+/// Who hears an event, for those who name somebody else.
+const ROLES: &str = "origin is the connection that caused the event, own_device the same user's \
+     others, other everybody else in the room, absent participants outside it";
 
 /// An event with its payload.
 pub(super) struct Words {
     pub program: Program,
     /// The event's name.
     pub name: String,
-    /// How the payload looks, for people.
-    pub sketch: String,
+    /// How its arguments look.
+    pub looks: Vec<Element>,
+}
+
+impl Words {
+    /// How its arguments look to people.
+    pub(super) fn sketch(&self) -> String {
+        look::list(&self.looks)
+    }
 }
 
 /// An `[[out]]` rule.
@@ -96,11 +109,11 @@ pub(super) fn hearer_name(hearer: Hearer) -> &'static str {
 impl Templates<'_> {
     /// Compiles the event of a table that has `event` and `payload` or `args`.
     pub(super) fn words(&mut self, node: &Node, kind: Kind) -> Option<Words> {
-        let (program, name, sketch) = self.packet(node, kind)?;
+        let (program, name, looks) = self.packet(node, kind)?;
         Some(Words {
             program,
             name,
-            sketch,
+            looks,
         })
     }
 
@@ -154,7 +167,8 @@ impl Templates<'_> {
                 Some(hearer) => hearers.push(hearer),
                 None => {
                     let allowed = Hearer::ALL.map(hearer_name);
-                    self.problems.at(node, unknown("role", name, &allowed));
+                    let message = unknown("role", name, &allowed);
+                    self.problems.at(node, format!("{message}; {ROLES}"));
                 }
             }
         }

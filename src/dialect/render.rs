@@ -13,6 +13,8 @@ use crate::chat::UserId;
 
 use super::{
     capture::TextSeed,
+    look::Part,
+    text::{push_excerpt, push_text},
     vocabulary::{Datum, Get, Item},
 };
 
@@ -22,11 +24,13 @@ pub(super) struct Program(pub Vec<Op>);
 
 /// The members of an object that several templates share.
 pub(super) struct Shape {
+    /// What the file calls it.
+    pub name: String,
     pub members: Program,
     /// The names of its members.
     pub names: Vec<String>,
-    /// How it looks, for people.
-    pub sketch: String,
+    /// How its members look.
+    pub parts: Vec<Part>,
 }
 
 pub(super) enum Op {
@@ -205,7 +209,7 @@ impl Form {
                 Self::Millis => push_number(out, at.0),
                 _ => {
                     out.push('"');
-                    out.push_str(&at.to_iso());
+                    at.push_iso(out);
                     out.push('"');
                 }
             },
@@ -230,6 +234,13 @@ impl Form {
         }
     }
 
+    fn fixed(&self) -> usize {
+        match self {
+            Self::Shape(shape) => shape.members.fixed(),
+            _ => 0,
+        }
+    }
+
     fn put_text(&self, text: &str, out: &mut String) {
         match self {
             Self::Excerpt(limit) => push_excerpt(out, text, *limit),
@@ -241,6 +252,9 @@ impl Form {
         }
     }
 }
+
+/// Bytes to expect of the values in a template; usually enough for a message that is in it twice.
+const VARIABLE: usize = 768;
 
 impl Program {
     /// Appends the template's text for this thing.
@@ -297,9 +311,22 @@ impl Program {
         }
     }
 
+    /// Bytes of text that is always the same.
+    fn fixed(&self) -> usize {
+        let bytes = self.0.iter().map(|op| match op {
+            Op::Text(text) => text.len(),
+            Op::Put(pick) => pick.form.fixed(),
+            Op::Member(key, pick) => key.len() + pick.form.fixed(),
+            Op::Splice(_, shape) => shape.members.fixed(),
+            Op::If { then, .. } => then.fixed(),
+            Op::Spread { .. } | Op::Close(_) => 0,
+        });
+        bytes.sum()
+    }
+
     /// The template's text, in a string of its own.
     pub(super) fn text(&self, scope: Scope<'_>) -> String {
-        let mut out = String::with_capacity(512);
+        let mut out = String::with_capacity(self.fixed() + VARIABLE);
         self.run(scope, &mut out);
         out
     }
@@ -317,50 +344,6 @@ fn close(out: &mut String, bracket: char) {
 fn push_number(out: &mut String, number: impl std::fmt::Display) {
     // Writing to a string does not fail.
     let _ = write!(out, "{number}");
-}
-
-/// Appends a text as JSON, with its quotes.
-pub(super) fn push_text(out: &mut String, text: &str) {
-    out.push('"');
-    push_escaped(out, text);
-    out.push('"');
-}
-
-fn push_excerpt(out: &mut String, text: &str, limit: usize) {
-    out.push('"');
-    match text.char_indices().nth(limit) {
-        None => push_escaped(out, text),
-        Some(_) => {
-            let end = text.char_indices().nth(limit.saturating_sub(1));
-            push_escaped(out, &text[..end.map_or(0, |(at, _)| at)]);
-            out.push('…');
-        }
-    }
-    out.push('"');
-}
-
-/// RFC 8259, section 7: quotes, backslashes and control characters.
-fn push_escaped(out: &mut String, text: &str) {
-    let mut from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        // An ASCII byte is a character of its own, so both ends are boundaries.
-        out.push_str(&text[from..at]);
-        from = at + 1;
-        match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            _ => {
-                let _ = write!(out, "\\u{byte:04x}");
-            }
-        }
-    }
-    out.push_str(&text[from..]);
 }
 
 /// Calls `f` with every member of a JSON object, in order; with none if it is something else.

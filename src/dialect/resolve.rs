@@ -1,10 +1,14 @@
 //! Resolves the expressions of templates against what
 //! [`vocabulary`](super::vocabulary) offers.
 
+use std::sync::Arc;
+
 use super::{
     expr::{Expr, Filter, Term},
+    hint::unknown,
+    look::Look,
     render::{Form, Pick, Source},
-    source::{Node, unknown},
+    source::Node,
     template::Templates,
     vocabulary::{Kind, Type},
 };
@@ -22,8 +26,7 @@ pub(super) struct Picked {
     pub ty: Type,
     /// Whether it may be absent without a fallback.
     pub optional: bool,
-    /// How it looks, for people; empty for a plain value.
-    pub sketch: String,
+    pub look: Look,
 }
 
 impl Templates<'_> {
@@ -68,16 +71,14 @@ impl Templates<'_> {
             [filter] => self.form(filter, ty)?,
             _ => return Err("one filter at most".into()),
         };
-        let sketch = match (&form, ty) {
-            (Form::Shape(_), Type::List(_)) => format!("[{}]", expr.filters[0].args[0]),
-            (Form::Shape(_), _) => expr.filters[0].args[0].clone(),
-            (_, Type::Thing(of) | Type::List(of)) => {
-                return Err(format!(
-                    "needs `| shape NAME` with a shape of \"{}\"",
-                    of.name()
-                ));
-            }
-            _ => String::new(),
+        let look = look(
+            ty,
+            &form,
+            sources.iter().any(|s: &Source| !s.json.is_empty()),
+        )?;
+        let look = match &fallback {
+            Some(json) => look.or_constant(json),
+            None => look,
         };
         Ok(Resolved::Pick(Box::new(Picked {
             optional: optional && fallback.is_none(),
@@ -87,7 +88,7 @@ impl Templates<'_> {
                 form,
             },
             ty,
-            sketch,
+            look,
         })))
     }
 
@@ -111,6 +112,52 @@ impl Templates<'_> {
             (name, ..) => Err(unknown("filter", name, &FILTERS)),
         }
     }
+}
+
+/// How a value of that type looks in that form. `inside` tells that it is taken out of a JSON
+/// object.
+fn look(ty: Type, form: &Form, inside: bool) -> Result<Look, String> {
+    Ok(match (ty, form) {
+        (Type::Thing(_), Form::Shape(shape)) => Look::Shape(Arc::clone(shape)),
+        (Type::List(_), Form::Shape(shape)) => Look::List(Box::new(Look::Shape(shape.clone()))),
+        (Type::List(of), _) => return Err(needs_shape(of)),
+        (Type::Thing(of), _) => {
+            let members: Vec<_> = of.members().iter().map(|m| m.name).collect();
+            let members = members.join(", .");
+            return Err(format!(
+                "{}, or one of its members: .{members}",
+                needs_shape(of)
+            ));
+        }
+        (Type::Time, Form::Millis) | (Type::Number, _) => Look::Number,
+        (Type::Choice(words), Form::Map(pairs)) => Look::Choice(mapped(&words(), pairs)),
+        (Type::Choice(words), Form::Plain) => {
+            Look::Choice(words().iter().map(|&w| w.to_owned()).collect())
+        }
+        (Type::Text | Type::Choice(_) | Type::Time, _) => Look::Text,
+        (Type::Flag, _) => Look::Flag,
+        (Type::Json, _) if inside => Look::Any,
+        (Type::Json, _) => Look::Record(Box::new(Look::Any)),
+        (Type::TextList, _) => Look::List(Box::new(Look::Text)),
+    })
+}
+
+fn needs_shape(of: Kind) -> String {
+    let of = of.name();
+    format!("needs `| shape NAME` with a shape of \"{of}\"")
+}
+
+/// What becomes of these words.
+fn mapped(words: &[&str], pairs: &[(String, String)]) -> Vec<String> {
+    let mut mapped = Vec::new();
+    for word in words {
+        let to = pairs.iter().find(|(from, _)| from == word);
+        let to = to.map_or_else(|| (*word).to_owned(), |(_, to)| to.clone());
+        if !mapped.contains(&to) {
+            mapped.push(to);
+        }
+    }
+    mapped
 }
 
 /// `from=to` pairs.
@@ -146,7 +193,11 @@ pub(super) fn resolve(kind: Kind, path: &str) -> Result<(Source, Type, bool), St
     let wrong = || {
         let mut allowed = kind.paths();
         allowed.push("hearer.own".to_owned());
-        unknown("source", path, &allowed)
+        let mut message = unknown("source", path, &allowed);
+        if !path.contains('.') {
+            message.push_str(&format!("; a text of its own is written \"'{path}'\""));
+        }
+        message
     };
     let mut names = path.split('.');
     let names_itself = path == kind.name() || kind.is_named();

@@ -14,11 +14,13 @@ macro_rules! built_in {
     };
 }
 
-/// The files embedded in the binary.
+/// The files embedded in the binary; the first is the default.
 const BUILT_IN: &[(&str, &str)] = &[
     built_in!("standard"),
-    built_in!("direct"),
+    built_in!("platform"),
     built_in!("threads"),
+    built_in!("inkspot"),
+    built_in!("direct"),
 ];
 
 /// Every dialect that connections can choose.
@@ -91,9 +93,24 @@ impl Dialects {
 ///
 /// # Errors
 /// Every mistake in it.
-pub fn check_file(path: &Path) -> Result<(), Vec<DialectError>> {
+pub fn check_file(path: &Path) -> Result<Checked, Vec<DialectError>> {
     let (name, file, text) = read_file(path).map_err(|e| vec![e])?;
-    compile(&name, &file, &text).map(drop)
+    let dialect = compile(&name, &file, &text)?;
+    let mut remarks = dialect.remarks();
+    if BUILT_IN.iter().any(|(built_in, _)| *built_in == name) {
+        remarks.push(format!(
+            "in dialects.dir it replaces the built-in \"{name}\""
+        ));
+    }
+    Ok(Checked { dialect, remarks })
+}
+
+/// A dialect file without mistakes.
+pub struct Checked {
+    /// What is in it.
+    pub dialect: Dialect,
+    /// What may or may not be meant so.
+    pub remarks: Vec<String>,
 }
 
 /// Name, file and text of a dialect, or why it cannot be read.

@@ -5,6 +5,8 @@ use std::{fmt, ops::Range};
 
 use toml_edit::{Document, Item, Value as TomlValue};
 
+use super::hint::unknown;
+
 /// A mistake in a dialect file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialectError {
@@ -273,40 +275,4 @@ impl Lines {
     fn at(&self, span: &Range<usize>) -> usize {
         self.0.partition_point(|start| *start <= span.start) + 1
     }
-}
-
-/// Says that `name` is no such thing, what is allowed, and which of it was probably meant.
-pub(super) fn unknown<S: AsRef<str>>(what: &str, name: &str, allowed: &[S]) -> String {
-    let mut message = format!("unknown {what} \"{name}\"");
-    let near = allowed
-        .iter()
-        .map(|a| (distance(name, a.as_ref()), a.as_ref()))
-        .min()
-        .filter(|(d, a)| *d <= 2.max(a.len() / 3));
-    if let Some((_, near)) = near {
-        message.push_str(&format!(", did you mean \"{near}\"?"));
-    }
-    let list: Vec<&str> = allowed.iter().map(AsRef::as_ref).collect();
-    if list.is_empty() {
-        message.push_str(" (there are none here)");
-    } else {
-        message.push_str(&format!(" (allowed: {})", list.join(", ")));
-    }
-    message
-}
-
-/// The number of edits between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -9,9 +9,35 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 /// How deep objects and lists may be nested.
 const MAX_DEPTH: usize = 32;
+/// Numbers with fewer digits, and without an exponent, have a value: the largest has 309.
+const MAX_DIGITS: usize = 300;
 
-/// Whether every text decodes, every number has a value, and nothing is nested too deeply.
+/// Whether every text decodes, every number has a value, and nothing is nested too deeply. `json`
+/// must be well-formed at its surface, as a raw value is.
 pub(super) fn is_strict(json: &str) -> bool {
+    is_plain(json) || decodes(json)
+}
+
+/// Whether there is nothing in it at all that could be wrong: no escape, no number with an exponent
+/// or hundreds of digits, few brackets. Most objects are so, and need no second reading.
+fn is_plain(json: &str) -> bool {
+    let (mut brackets, mut digits) = (0_usize, 0_usize);
+    for byte in json.bytes() {
+        match byte {
+            b'\\' => return false,
+            b'e' | b'E' if digits > 0 => return false,
+            b'{' | b'[' => brackets += 1,
+            _ => {}
+        }
+        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
+        if digits > MAX_DIGITS {
+            return false;
+        }
+    }
+    brackets < MAX_DEPTH
+}
+
+fn decodes(json: &str) -> bool {
     let mut reader = serde_json::Deserializer::from_str(json);
     Strict(MAX_DEPTH)
         .deserialize(&mut reader)
@@ -81,5 +107,35 @@ impl<'de> DeserializeSeed<'de> for Text {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
         d.deserialize_str(Strict(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_plain_decodes() {
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let long = |digits: usize| format!("{{\"a\":{}}}", "9".repeat(digits));
+        for (json, plain, strict) in [
+            (r#"{"a":[1,2.5,-3,true,null,"x e 3"]}"#, true, true),
+            (r#"{"a":"3e"}"#, false, true),
+            (r#"{"a":1e3}"#, false, true),
+            (r#"{"a":1E999}"#, false, false),
+            (r#"{"a":"\n"}"#, false, true),
+            (r#"{"a":"\ud800"}"#, false, false),
+            (r#"{"\udc00":1}"#, false, false),
+            (&long(300), true, true),
+            (&long(308), false, true),
+            (&long(400), false, false),
+            (&deep(31), true, true),
+            (&deep(32), false, true),
+            (&deep(33), false, false),
+        ] {
+            assert_eq!(is_plain(json), plain, "{json}");
+            assert_eq!(decodes(json), strict, "{json}");
+            assert_eq!(is_strict(json), strict, "{json}");
+        }
     }
 }

@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use super::{
-    render::{Builder, Form, Op, Program, Shape, Source, push_text},
+    hint::unknown,
+    look::{Element, Look, Part},
+    render::{Builder, Form, Op, Program, Shape, Source},
     resolve::{Picked, Resolved, resolve},
-    source::{Node, Problems, Value, unknown},
+    source::{Node, Problems, Value},
+    text::push_text,
     vocabulary::{Kind, SHAPED, Type},
 };
 
@@ -110,10 +113,10 @@ impl<'p> Templates<'p> {
         self.shape(at)
     }
 
-    /// Every shape with how it looks.
-    pub(super) fn sketches(&self) -> Vec<(String, String)> {
+    /// Every shape that could be compiled.
+    pub(super) fn shapes(&self) -> Vec<Arc<Shape>> {
         let done = self.shapes.iter().filter_map(|entry| match &entry.state {
-            ShapeState::Done(shape) => Some((entry.name.clone(), shape.sketch.clone())),
+            ShapeState::Done(shape) => Some(Arc::clone(shape)),
             _ => None,
         });
         done.collect()
@@ -134,21 +137,26 @@ impl<'p> Templates<'p> {
         self.shapes[at].state = ShapeState::Compiling;
         let (node, kind) = (self.shapes[at].node.clone(), self.shapes[at].kind);
         let mut builder = Builder::default();
-        let (names, sketch) = match node.table(self.problems) {
+        let (names, parts) = match node.table(self.problems) {
             Some(members) => self.members(members, kind, &mut builder),
             None => Default::default(),
         };
         let shape = Arc::new(Shape {
+            name: self.shapes[at].name.clone(),
             members: Program(builder.ops),
             names,
-            sketch,
+            parts,
         });
         self.shapes[at].state = ShapeState::Done(Arc::clone(&shape));
         Ok(shape)
     }
 
     /// Compiles an event: its name and either `payload` (one argument) or `args`.
-    pub(super) fn packet(&mut self, node: &Node, kind: Kind) -> Option<(Program, String, String)> {
+    pub(super) fn packet(
+        &mut self,
+        node: &Node,
+        kind: Kind,
+    ) -> Option<(Program, String, Vec<Element>)> {
         let Some(event) = node.get("event") else {
             self.problems.at(node, "needs `event`");
             return None;
@@ -164,30 +172,30 @@ impl<'p> Templates<'p> {
         push_text(&mut quoted, &name);
         builder.text(&quoted);
         builder.text(",");
-        let sketch = match (node.get("payload"), node.get("args")) {
-            (Some(payload), None) => self.element(payload, kind, &mut builder),
+        let looks = match (node.get("payload"), node.get("args")) {
+            (Some(payload), None) => vec![self.element(payload, kind, &mut builder)],
             (None, Some(args)) => self.elements(args, kind, &mut builder),
-            (None, None) => String::new(),
+            (None, None) => Vec::new(),
             (Some(_), Some(args)) => {
                 self.problems
                     .at(args, "give either `payload` or `args`, not both");
-                String::new()
+                Vec::new()
             }
         };
         builder.close(']');
-        Some((Program(builder.ops), name, sketch))
+        Some((Program(builder.ops), name, looks))
     }
 
     /// Compiles an ack: a table is its one argument, a list is its arguments.
-    pub(super) fn arguments(&mut self, node: &Node, kind: Kind) -> (Program, String) {
+    pub(super) fn arguments(&mut self, node: &Node, kind: Kind) -> (Program, Vec<Element>) {
         let mut builder = Builder::default();
         builder.text("[");
-        let sketch = match &node.value {
+        let looks = match &node.value {
             Value::List(_) => self.elements(node, kind, &mut builder),
-            _ => self.element(node, kind, &mut builder),
+            _ => vec![self.element(node, kind, &mut builder)],
         };
         builder.close(']');
-        (Program(builder.ops), sketch)
+        (Program(builder.ops), looks)
     }
 
     /// A source for a condition or a loop.
@@ -201,53 +209,57 @@ impl<'p> Templates<'p> {
         }
     }
 
-    fn elements(&mut self, node: &Node, kind: Kind, builder: &mut Builder) -> String {
+    fn elements(&mut self, node: &Node, kind: Kind, builder: &mut Builder) -> Vec<Element> {
         let Value::List(nodes) = &node.value else {
             let message = format!("must be a list, not {}", node.describe());
             self.problems.at(node, message);
-            return String::new();
+            return Vec::new();
         };
-        let sketches: Vec<_> = nodes
-            .iter()
-            .map(|n| self.element(n, kind, builder))
-            .collect();
-        sketches.join(", ")
+        let elements = nodes.iter().map(|n| self.element(n, kind, builder));
+        elements.collect()
     }
 
     /// A value and a comma. What is absent is null, so that the others keep their places.
-    fn element(&mut self, node: &Node, kind: Kind, builder: &mut Builder) -> String {
-        let sketch = match &node.value {
+    fn element(&mut self, node: &Node, kind: Kind, builder: &mut Builder) -> Element {
+        let mut label = String::new();
+        let look = match &node.value {
             Value::Table(_) | Value::List(_) => self.nested(node, kind, builder),
             _ => match self.expression(node, kind) {
-                None => String::new(),
+                None => Look::Any,
                 Some(Resolved::Constant(json)) => {
                     builder.text(&json);
-                    json
+                    Look::Constant(json)
                 }
                 Some(Resolved::Pick(picked)) => {
                     builder.ops.push(Op::Put(picked.pick));
-                    match picked.sketch.is_empty() {
-                        true => node.text(self.problems).unwrap_or_default().to_owned(),
-                        false => picked.sketch,
+                    label = node.text(self.problems).unwrap_or_default().to_owned();
+                    match picked.optional {
+                        true => picked.look.or_constant("null"),
+                        false => picked.look,
                     }
                 }
             },
         };
         builder.text(",");
-        sketch
+        Element {
+            label,
+            optional: false,
+            hidden: false,
+            look,
+        }
     }
 
-    fn nested(&mut self, node: &Node, kind: Kind, builder: &mut Builder) -> String {
+    fn nested(&mut self, node: &Node, kind: Kind, builder: &mut Builder) -> Look {
         if let Value::Table(members) = &node.value {
             builder.text("{");
-            let (_, sketch) = self.members(members, kind, builder);
+            let (_, parts) = self.members(members, kind, builder);
             builder.close('}');
-            format!("{{{sketch}}}")
+            Look::Object(parts)
         } else {
             builder.text("[");
-            let sketch = self.elements(node, kind, builder);
+            let elements = self.elements(node, kind, builder);
             builder.close(']');
-            format!("[{sketch}]")
+            Look::Tuple(elements)
         }
     }
 
@@ -257,7 +269,7 @@ impl<'p> Templates<'p> {
         members: &[(String, Node)],
         kind: Kind,
         builder: &mut Builder,
-    ) -> (Vec<String>, String) {
+    ) -> (Vec<String>, Vec<Part>) {
         let extra = |key: &str| {
             let node = members.iter().find(|(name, _)| name == key)?;
             Some(&node.1)
@@ -275,7 +287,7 @@ impl<'p> Templates<'p> {
         let replaced = [own.clone(), names(present)].concat();
 
         let mut spread: Option<Source> = None;
-        let mut sketches = Vec::new();
+        let mut parts = Vec::new();
         for (name, node) in members {
             match name.as_str() {
                 MISSING | PRESENT => {}
@@ -286,7 +298,7 @@ impl<'p> Templates<'p> {
                             self.problems.at(node, message);
                         }
                         own.extend(shape.names.iter().cloned());
-                        sketches.push(shape.sketch.clone());
+                        parts.push(Part::All(Arc::clone(&shape)));
                         builder.ops.push(Op::Splice(source, shape));
                     }
                     Some(Spread::Json(source)) => {
@@ -295,12 +307,12 @@ impl<'p> Templates<'p> {
                             except: replaced.clone(),
                             unless_null: names(extra(MISSING)),
                         });
-                        sketches.push("...".to_owned());
+                        parts.push(Part::Others);
                         spread = Some(source);
                     }
                     None => {}
                 },
-                _ => sketches.push(self.member(name, node, kind, builder)),
+                _ => parts.push(self.member(name, node, kind, builder)),
             }
         }
         for (extra, has) in [(extra(MISSING), false), (present, true)] {
@@ -312,7 +324,8 @@ impl<'p> Templates<'p> {
             };
             for (name, node) in node.table(self.problems).unwrap_or_default() {
                 let mut inner = Builder::default();
-                sketches.push(self.member(name, node, kind, &mut inner));
+                let part = self.member(name, node, kind, &mut inner);
+                add_extra(&mut parts, part, has);
                 builder.ops.push(Op::If {
                     of: of.clone(),
                     name: name.clone(),
@@ -321,33 +334,29 @@ impl<'p> Templates<'p> {
                 });
             }
         }
-        (own, sketches.join(", "))
+        (own, parts)
     }
 
-    fn member(&mut self, name: &str, node: &Node, kind: Kind, builder: &mut Builder) -> String {
+    fn member(&mut self, name: &str, node: &Node, kind: Kind, builder: &mut Builder) -> Part {
         let mut key = String::new();
         push_text(&mut key, name);
         key.push(':');
         if matches!(node.value, Value::Table(_) | Value::List(_)) {
             builder.text(&key);
-            let sketch = self.nested(node, kind, builder);
+            let look = self.nested(node, kind, builder);
             builder.text(",");
-            return format!("{name}: {sketch}");
+            return Part::member(name, false, look);
         }
         match self.expression(node, kind) {
-            None => name.to_owned(),
+            None => Part::member(name, false, Look::Any),
             Some(Resolved::Constant(json)) => {
                 builder.text(&key);
                 builder.text(&json);
                 builder.text(",");
-                format!("{name}: {json}")
+                Part::member(name, false, Look::Constant(json))
             }
             Some(Resolved::Pick(picked)) => {
-                let optional = if picked.optional { "?" } else { "" };
-                let sketch = match picked.sketch.is_empty() {
-                    true => format!("{name}{optional}"),
-                    false => format!("{name}{optional}: {}", picked.sketch),
-                };
+                let part = Part::member(name, picked.optional, picked.look);
                 if picked.optional {
                     builder.ops.push(Op::Member(key, picked.pick));
                 } else {
@@ -355,7 +364,7 @@ impl<'p> Templates<'p> {
                     builder.ops.push(Op::Put(picked.pick));
                     builder.text(",");
                 }
-                sketch
+                part
             }
         }
     }
@@ -377,6 +386,29 @@ impl<'p> Templates<'p> {
                 self.problems.at(node, NO_SPREAD);
                 None
             }
+        }
+    }
+}
+
+/// Adds how a member looks that is there only if another object has one of the name (`has`), or
+/// has none and its own may look like anything.
+fn add_extra(parts: &mut Vec<Part>, part: Part, has: bool) {
+    let Part::Member(mut member) = part else {
+        return;
+    };
+    let same = parts.iter_mut().find_map(|p| match p {
+        Part::Member(m) if m.name == member.name => Some(m),
+        _ => None,
+    });
+    match same {
+        // Added or replaced: nothing of the other object's is left.
+        Some(added) => added.look = added.look.clone().instead_of_anything(member.look),
+        None => {
+            member.optional |= has;
+            if !has {
+                member.look = member.look.or_anything();
+            }
+            parts.push(Part::Member(member));
         }
     }
 }

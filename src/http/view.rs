@@ -40,6 +40,9 @@ pub(super) struct MessageView<'a> {
     /// When it was committed.
     #[schema(format = DateTime)]
     timestamp: String,
+    /// The same time, under the name that clients of the platform dialect know.
+    #[schema(format = DateTime)]
+    created_at: String,
     /// The sender's own key for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -110,6 +113,7 @@ impl<'a> From<&'a Message> for MessageView<'a> {
             content: &m.content,
             kind: &m.kind,
             timestamp: m.created_at.to_iso(),
+            created_at: m.created_at.to_iso(),
             client_id: m.client_id.as_deref(),
             metadata: m.metadata.as_deref(),
             attachments: m.attachments.iter().map(AttachmentView::from).collect(),
@@ -192,12 +196,18 @@ pub(super) struct ParticipantView<'a> {
     /// When they came in.
     #[schema(format = DateTime)]
     joined_at: String,
+    /// When they left: null, because only those who take part are listed.
+    #[schema(format = DateTime, required)]
+    left_at: Option<String>,
     /// The highest seq they have read.
     read_seq: u64,
     /// When they last read.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime, nullable = false)]
     read_at: Option<String>,
+    /// The same time, null if they never did.
+    #[schema(format = DateTime, required)]
+    last_read_at: Option<String>,
     /// The highest seq that one of their devices received.
     delivered_seq: u64,
     /// Whether any of their devices is connected; null while that cannot be told.
@@ -226,7 +236,9 @@ impl<'a> ParticipantView<'a> {
             avatar: p.profile.avatar.as_deref(),
             role: p.role,
             joined_at: p.joined_at.to_iso(),
+            left_at: None,
             read_seq: p.read_seq,
+            last_read_at: p.read_at.map(|t| t.to_iso()),
             read_at: p.read_at.map(|t| t.to_iso()),
             delivered_seq: p.delivered_seq,
             online: info.map(|i| i.online),

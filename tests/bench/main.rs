@@ -9,11 +9,13 @@
 //! | `idle` | what does a connection that does nothing cost in memory |
 //! | `fanout` | what does one delivery cost in CPU, and how late is it |
 //! | `send` | how many messages a second are acknowledged, and is any lost, doubled or out of order |
+//! | `dialect` | what does a dialect's table cost beside a struct written by hand |
 //!
 //! CPU and memory are those of the whole server process, read from `/proc`. The clients share the
 //! machine with the server, so that absolute figures are lower bounds; compare only within a run.
 
 mod client;
+mod dialect;
 mod fanout;
 mod idle;
 mod ledger;
@@ -62,6 +64,11 @@ enum Command {
         target: Target,
         #[command(flatten)]
         options: send::Options,
+    },
+    /// Decoding and encoding by a dialect's table beside structs written by hand; needs no server.
+    Dialect {
+        #[command(flatten)]
+        options: dialect::Options,
     },
     /// Medians of reports, two servers side by side.
     Table {
@@ -112,6 +119,7 @@ fn start(command: Command) -> Outcome<()> {
         .enable_all()
         .build()?;
     let (json, report) = match command {
+        Command::Dialect { options } => return dialect::run(&options),
         Command::Table { file } => {
             print!("{}", table::render(&std::fs::read_to_string(file)?)?);
             return Ok(());

@@ -91,6 +91,11 @@ export async function rest(bearer, method, path, body) {
   }
 }
 
+// --- acks: dialects answer `ok` or `success`, with the error's code inside the error or beside it ---
+
+const accepted = (answer) => answer?.ok ?? answer?.success;
+const fault = (answer) => (typeof answer?.error === 'object' ? answer.error : answer);
+
 // --- sockets ---
 
 /** A connected socket that remembers every event until somebody takes it. */
@@ -142,25 +147,26 @@ export class Client {
   async ask(event, ...args) {
     for (;;) {
       const answer = await this.raw(event, ...args);
-      if (answer?.error?.code !== 'rate_limited') return answer;
-      await pause(answer.error.retry_after_ms);
+      if (fault(answer)?.code !== 'rate_limited') return answer;
+      await pause(fault(answer).retry_after_ms);
     }
   }
 
-  /** Emits, and fails unless the ack says `ok`. */
+  /** Emits, and fails unless the ack says that it was done. */
   async done(event, ...args) {
     const answer = await this.ask(event, ...args);
-    assert.equal(answer?.ok, true, `${event} of ${this.who}: ${JSON.stringify(answer)}`);
+    assert.equal(accepted(answer), true, `${event} of ${this.who}: ${JSON.stringify(answer)}`);
     return answer;
   }
 
   /** Emits, and fails unless the ack is a refusal with one of these codes. */
   async refused(codes, event, ...args) {
     const answer = await this.ask(event, ...args);
-    assert.equal(answer?.ok, false, `${event} of ${this.who} was not refused: ${JSON.stringify(answer)}`);
-    assert.ok([codes].flat().includes(answer.error.code), `${event}: ${JSON.stringify(answer.error)}`);
-    assert.equal(typeof answer.error.message, 'string');
-    return answer.error;
+    assert.equal(accepted(answer), false, `${event} of ${this.who} was not refused: ${JSON.stringify(answer)}`);
+    const error = fault(answer);
+    assert.ok([codes].flat().includes(error.code), `${event}: ${JSON.stringify(answer)}`);
+    assert.equal(typeof (error.message ?? error.error), 'string');
+    return error;
   }
 
   /**
@@ -222,8 +228,8 @@ export class Person {
 
   /**
    * Connects one more device. `onConnect(socket)` runs in the client's own connect callback.
-   * `make` is the `io` of another version of the client, `greeting` what a fresh connection hears
-   * in its dialect (none: null).
+   * `make` is the `io` of another version of the client. `greeting` is the event that the
+   * connection's dialect greets with, null if it does not.
    */
   async connect({ transports = ['websocket'], onConnect, make = io, greeting = 'connected', ...options } = {}) {
     const socket = make(GATEWAY, {
@@ -242,8 +248,10 @@ export class Person {
       socket.once('connect', () => (clearTimeout(late), resolve()));
       socket.once('connect_error', (e) => (clearTimeout(late), reject(e)));
     });
-    // With the greeting the connection is live: what happens to others from now on is heard.
+    // With the greeting, or the answer to an event, the connection is live: what happens to others
+    // from now on is heard.
     if (greeting) await waitFor(() => client.heard(greeting).length > 0, `the greeting of ${this.id}`);
+    else await client.fence();
     return client;
   }
 
@@ -251,6 +259,16 @@ export class Person {
   close() {
     for (const client of this.clients.splice(0)) client.close();
   }
+}
+
+/** The cookie of a NextAuth session, made by the real package with the secret in NEXTAUTH_SECRET. */
+export async function session(user, name) {
+  const claims = { sub: user, name, email: `${user}@example.org` };
+  const request = { secret: process.env.NEXTAUTH_SECRET, maxAge: 3600, claims };
+  const cwd = new URL('nextauth/', import.meta.url);
+  const { stdout } = await exec(process.execPath, ['tokens.mjs', JSON.stringify(request)], { cwd });
+  const { cookies } = JSON.parse(stdout)['next-auth.session-token'];
+  return Object.entries(cookies).map(([key, value]) => `${key}=${value}`).join('; ');
 }
 
 /** A person with an id of their own in this run. */

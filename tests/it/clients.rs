@@ -17,6 +17,28 @@ const fn speaking(dialect: &'static str) -> (&'static str, &'static str) {
     ("PORCHLIGHT_SOCKET_DIALECT", dialect)
 }
 
+/// How the apps that the dialect was made for have their server: below /api, with NextAuth.
+const fn next_app(dialect: &'static str) -> [(&'static str, &'static str); 4] {
+    [
+        ("PORCHLIGHT_SOCKET_PATH", "/api/socketio"),
+        speaking(dialect),
+        ("NEXTAUTH_SECRET", "the secret of a Next.js app"),
+        GRACE,
+    ]
+}
+
+/// Every path of `paths.mjs`.
+const PATHS: &[(&str, &str)] = &[
+    (
+        "PORCHLIGHT_SOCKET_PATH",
+        "/socket.io,/api/socketio,/threads,/inkspot/socket,/direct",
+    ),
+    (
+        "PORCHLIGHT_SOCKET_DIALECT",
+        "standard,platform,threads,inkspot,direct",
+    ),
+];
+
 /// A load that the default limits would slow down.
 const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_EVENTS_PER_SECOND", "100000"),
@@ -104,7 +126,7 @@ impl Database {
 macro_rules! clients_on {
     ($module:ident, $database:expr) => {
         mod $module {
-            use super::{Database, GRACE, NO_LIMITS, speaking};
+            use super::{Database, GRACE, NO_LIMITS, PATHS, next_app, speaking};
 
             #[test]
             fn standard_over_websocket() {
@@ -127,6 +149,16 @@ macro_rules! clients_on {
             }
 
             #[test]
+            fn platform() {
+                $database.node("platform.mjs", &[], &next_app("platform"));
+            }
+
+            #[test]
+            fn inkspot() {
+                $database.node("inkspot.mjs", &[], &next_app("inkspot"));
+            }
+
+            #[test]
             fn threads() {
                 $database.node("threads.mjs", &[], &[GRACE, speaking("threads")]);
             }
@@ -145,7 +177,12 @@ macro_rules! clients_on {
 
             #[test]
             fn several_dialects_in_one_conversation() {
-                $database.node("mixed.mjs", &[], NO_LIMITS);
+                $database.node("together.mjs", &[], NO_LIMITS);
+            }
+
+            #[test]
+            fn several_paths_and_dialects_at_once() {
+                $database.node("paths.mjs", &[], PATHS);
             }
 
             #[test]
@@ -173,3 +210,8 @@ fn long_messages_are_compressed() {
 
 clients_on!(sqlite, Database::Sqlite);
 clients_on!(postgres, Database::Postgres);
+
+#[test]
+fn nonsense_in_every_dialect() {
+    Database::Sqlite.node("hostile.mjs", &[], NO_LIMITS);
+}

@@ -43,7 +43,10 @@ fn a_file_that_is_not_toml() {
 fn an_empty_file_needs_acks() {
     assert_eq!(
         mistakes(""),
-        ["bad.toml: needs `ack`", "bad.toml: needs `ack_error`"]
+        [
+            "bad.toml: needs `ack`, such as `ack = { ok = true }`",
+            "bad.toml: needs `ack_error`, such as `ack_error = { ok = false, error = \"error.message\" }`"
+        ]
     );
 }
 
@@ -81,6 +84,102 @@ fn a_word_nearby_is_suggested() {
         ),
         "{found}"
     );
+}
+
+/// Names from other vocabularies, other languages' paths, texts without quotes.
+#[test]
+fn a_newcomers_mistakes() {
+    insta::assert_snapshot!(mistakes(include_str!("fixtures/newcomer.toml")).join("\n"));
+    assert_eq!(
+        mistakes(&format!("{HEAD}[[in]]\nevent = \"a\"\n")),
+        ["bad.toml:3: in: write [in.\"NAME\"] with the event's name for each event"]
+    );
+}
+
+/// What is no mistake and perhaps not meant so.
+#[test]
+fn remarks() {
+    let dir = tempfile::tempdir().unwrap();
+    let remarks = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        match check_file(&path) {
+            Ok(checked) => checked.remarks.join("\n"),
+            Err(errors) => panic!("{errors:?}"),
+        }
+    };
+    let shown = remarks("mine.toml", include_str!("fixtures/remarks.toml"));
+    insta::assert_snapshot!(shown);
+    for name in super::built_in().names() {
+        let text = std::fs::read_to_string(format!("config/dialects/{name}.toml")).unwrap();
+        assert_eq!(remarks("mine.toml", &text), "", "{name}");
+        assert_eq!(
+            remarks(&format!("{name}.toml"), &text),
+            format!("in dialects.dir it replaces the built-in \"{name}\"")
+        );
+    }
+}
+
+#[test]
+fn the_command_tells_each_mistake_in_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_porchlight"))
+            .args(args)
+            .current_dir(dir.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    std::fs::write(
+        dir.path().join("bad.toml"),
+        include_str!("fixtures/newcomer.toml"),
+    )
+    .unwrap();
+    std::fs::write(
+        dir.path().join("mine.toml"),
+        include_str!("fixtures/remarks.toml"),
+    )
+    .unwrap();
+
+    let (code, out, err) = run(&["dialect", "check", "bad.toml"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    let mut lines = err.lines();
+    let (head, found) = (lines.next().unwrap(), lines.collect::<Vec<_>>());
+    assert_eq!(head, format!("porchlight: {} mistakes", found.len()));
+    assert!(found.iter().all(|l| l.starts_with("bad.toml:")), "{err}");
+
+    let (code, out, err) = run(&["dialect", "check", "mine.toml"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.starts_with("OK\nmine: "), "{out}");
+    assert!(out.contains("\nremark: "), "{out}");
+
+    let (code, _, err) = run(&["dialect", "check", "absent.toml"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("absent.toml: No such file"), "{err}");
+
+    for command in ["show", "types"] {
+        let (code, out, err) = run(&["dialect", command, "klingon"]);
+        assert_eq!((code, out.as_str()), (Some(1), ""));
+        assert!(err.contains("only standard, "), "{err}");
+        // One's own, in a folder that the configuration names.
+        std::fs::write(dir.path().join("own.toml"), "dialects.dir = \"own\"\n").unwrap();
+        std::fs::create_dir_all(dir.path().join("own")).unwrap();
+        std::fs::copy(
+            dir.path().join("mine.toml"),
+            dir.path().join("own/mine.toml"),
+        )
+        .unwrap();
+        let (code, out, err) = run(&["--config", "own.toml", "dialect", command, "mine"]);
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert!(out.contains("chat"), "{out}");
+    }
 }
 
 #[test]
@@ -132,7 +231,7 @@ fn allowed(text: &str) -> Vec<String> {
     let found = mistakes(&format!("{HEAD}{text}"));
     let lists = found
         .iter()
-        .filter_map(|m| Some(m.split_once("(allowed: ")?.1.trim_end_matches(')')));
+        .filter_map(|m| m.split_once("(allowed: ")?.1.split(')').next());
     let words = lists.flat_map(|list| list.split(", ").map(str::to_owned));
     words.collect()
 }

@@ -4,14 +4,14 @@
 use porchlight::chat::{Command, Event, Message, PresenceChange, Reply, Status, UserId};
 
 use super::{
-    answered, built_in, created, decoded, heard, json, message, outcome, outcomes, presence,
-    receipt, refusals, sent, typing,
+    answered, created, decoded, heard, json, message, outcome, outcomes, presence, receipt,
+    refusals, sent, shipped, typing,
 };
 
 #[test]
 fn every_seen_shape() {
     insta::assert_snapshot!(outcomes(
-        &built_in("direct"),
+        &shipped("direct"),
         &[
             r#"["newUser","ann"]"#,
             r#"["newUser",{"userId":"ann"}]"#,
@@ -32,7 +32,7 @@ fn every_seen_shape() {
 #[test]
 fn every_refusal_names_the_field() {
     insta::assert_snapshot!(outcomes(
-        &built_in("direct"),
+        &shipped("direct"),
         &[
             r#"["newUser"]"#,
             r#"["newUser",null]"#,
@@ -60,7 +60,7 @@ fn every_refusal_names_the_field() {
 
 /// What the receiver hears of what a sender said.
 fn relayed(packet: &str) -> String {
-    let dialect = built_in("direct");
+    let dialect = shipped("direct");
     let Command::Send(send) = decoded(&dialect, packet) else {
         panic!("not a send")
     };
@@ -95,7 +95,7 @@ fn text_is_cut_at_a_thousand_characters() {
         let text = "é".repeat(length);
         let packet =
             format!(r#"["sendMessage",{{"receiverId":"bob","data":{{"text":"{text}"}}}}]"#);
-        let Command::Send(send) = decoded(&built_in("direct"), &packet) else {
+        let Command::Send(send) = decoded(&shipped("direct"), &packet) else {
             panic!("not a send")
         };
         assert_eq!(&*send.content, "é".repeat(kept));
@@ -106,7 +106,7 @@ fn text_is_cut_at_a_thousand_characters() {
         "x".repeat(17_000)
     );
     assert_eq!(
-        outcome(&built_in("direct"), &packet),
+        outcome(&shipped("direct"), &packet),
         "refused sendMessage: too_large: data: at most 16384 bytes"
     );
 }
@@ -114,7 +114,7 @@ fn text_is_cut_at_a_thousand_characters() {
 /// Messages of other dialects, and events that this one has no words for.
 #[test]
 fn every_event_in_every_role() {
-    let dialect = built_in("direct");
+    let dialect = shipped("direct");
     let foreign = Message {
         kind: "image".into(),
         client_id: Some("key".into()),
@@ -146,7 +146,7 @@ fn every_event_in_every_role() {
 
 #[test]
 fn acks_and_errors() {
-    let dialect = built_in("direct");
+    let dialect = shipped("direct");
     let mut shown = String::new();
     let send = r#"["sendMessage",{"receiverId":"bob","data":{"text":"hi","messageId":"k"}}]"#;
     let keyed = Message {
@@ -166,5 +166,5 @@ fn acks_and_errors() {
 
 #[test]
 fn the_whole_vocabulary_as_a_table() {
-    insta::assert_snapshot!(built_in("direct").describe());
+    insta::assert_snapshot!(shipped("direct").describe());
 }

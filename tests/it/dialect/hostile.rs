@@ -3,62 +3,72 @@
 use std::sync::{Arc, LazyLock};
 
 use porchlight::{
-    chat::{Command, Hearer, ReceiptTarget, Recipient, is_valid_id},
-    dialect::Dialect,
+    chat::{Command, ErrorCode, Hearer, ReceiptTarget, Recipient, is_valid_id},
+    dialect::{Dialect, Refused},
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{built_in, created, custom, message, standard};
+use super::{built_in, check_array, created, custom, message, standard};
 
-/// Names of events and members that make it past the first check, and some that do not.
-const EVENTS: &[&str] = &[
-    "message:send",
-    "message:read",
-    "message:delivered",
-    "typing:start",
-    "typing:stop",
-    "conversation:join",
-    "conversation:leave",
-    "conversation:sync",
-    "user:status",
-    "authenticate",
-    "send_message",
-    "sendMessage",
-    "mark_message_read",
-    "join_message_thread",
-    "typing_start",
-    "update_status",
-    "newUser",
-    "heartbeat",
-    "logout",
-    "nothing",
-];
-const MEMBERS: &[&str] = &[
+/// Names that are no events, but something in other languages.
+const NO_EVENTS: [&str; 5] = ["nothing", "__proto__", "constructor", "toString", ""];
+/// Names of members that make it past the first check, and some that do not.
+const MEMBERS: [&str; 30] = [
     "conversationId",
     "content",
     "type",
+    "messageType",
     "clientId",
+    "tempId",
     "metadata",
+    "attachments",
     "messageId",
     "messageIds",
+    "threadId",
+    "threadMessageId",
     "after",
     "conversations",
     "token",
     "userId",
     "senderId",
+    "receiverId",
     "data",
     "text",
     "chatId",
     "message",
-    "threadId",
-    "threadMessageId",
-    "messageType",
-    "receiverId",
+    "isTyping",
     "status",
+    "c",
     "__proto__",
     "constructor",
+    "prototype",
+    "toString",
+    "hasOwnProperty",
 ];
+
+static DIALECTS: LazyLock<Vec<Arc<Dialect>>> = LazyLock::new(|| {
+    let mut dialects: Vec<_> = built_in().iter().cloned().collect();
+    for (name, text) in [
+        ("odd", include_str!("fixtures/odd.toml")),
+        ("threads", include_str!("fixtures/threads.toml")),
+        ("direct", include_str!("fixtures/direct.toml")),
+    ] {
+        if dialects.iter().all(|d| d.name() != name) {
+            dialects.push(custom(name, text));
+        }
+    }
+    dialects
+});
+
+/// The names of every dialect's events.
+static EVENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let dialects = DIALECTS.iter().flat_map(|d| d.events().map(str::to_owned));
+    dialects.chain(NO_EVENTS.map(str::to_owned)).collect()
+});
+
+/// Stands for half of a surrogate pair, which no Rust text can hold.
+const HALF: char = '\u{e000}';
 
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -68,6 +78,7 @@ fn value() -> impl Strategy<Value = Value> {
         any::<u64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         ".*".prop_map(Value::from),
+        "[a-z]{0,3}\u{e000}[a-z]{0,3}".prop_map(Value::from),
         "[a-zA-Z0-9._:-]{1,70}".prop_map(Value::from),
         prop::sample::select(vec!["online", "busy", "", "c", "m-1"]).prop_map(Value::from),
     ];
@@ -88,27 +99,35 @@ fn member() -> impl Strategy<Value = String> {
 }
 
 fn packet() -> impl Strategy<Value = String> {
-    let name = prop::sample::select(EVENTS.to_vec());
-    (name, prop::collection::vec(value(), 0..4)).prop_map(|(name, args)| {
+    let name = prop::sample::select(EVENTS.clone());
+    (name, prop::collection::vec(value(), 0..9)).prop_map(|(name, args)| {
         let mut packet = vec![json!(name)];
         packet.extend(args);
-        Value::from(packet).to_string()
+        let text = Value::from(packet).to_string();
+        text.replace(HALF, "\\ud800")
     })
 }
 
-static DIALECTS: LazyLock<[Arc<Dialect>; 5]> = LazyLock::new(|| {
-    [
-        standard(),
-        built_in("threads"),
-        built_in("direct"),
-        custom("threads", include_str!("fixtures/threads.toml")),
-        custom("direct", include_str!("fixtures/direct.toml")),
-    ]
-});
+/// A refusal is coded, short, and can be told in the dialect's own words.
+fn check_refusal(dialect: &Dialect, refused: &Refused) {
+    let error = &refused.error;
+    let codes = [
+        ErrorCode::Invalid,
+        ErrorCode::TooLarge,
+        ErrorCode::Forbidden,
+    ];
+    assert!(codes.contains(&error.code), "{error}");
+    assert!(error.message.len() < 500, "{error}");
+    check_array(&dialect.ack_error(refused.rule, error));
+    if let Some(event) = dialect.error(refused.rule, error) {
+        check_array(&event);
+    }
+}
 
 fn check(dialect: &Dialect, packet: &str) {
-    let Ok(inbound) = dialect.decode(packet) else {
-        return;
+    let inbound = match dialect.decode(packet) {
+        Ok(inbound) => inbound,
+        Err(refused) => return check_refusal(dialect, &refused),
     };
     assert!(!dialect.event_name(inbound.rule).is_empty());
     if let Some(user) = &inbound.claimed {
@@ -124,6 +143,9 @@ fn check(dialect: &Dialect, packet: &str) {
         | Command::Leave { conversation }
         | Command::Typing { conversation, .. } => Some(conversation.clone()),
         Command::Send(send) => {
+            // Nothing is made up: half a surrogate pair would have become something else.
+            assert!(send.content.len() <= packet.len());
+            assert!(!send.content.contains('\u{fffd}') || packet.contains('\u{fffd}'));
             if let Some(key) = &send.client_id {
                 assert!((1..=128).contains(&key.chars().count()));
                 assert!(!key.chars().any(char::is_control));
@@ -265,4 +287,53 @@ fn nesting_without_end() {
             assert!(dialect.decode(&packet).is_err(), "{depth}");
         }
     }
+}
+
+/// Every event of every dialect with arguments that are too deep, too long or too many.
+#[test]
+fn without_end_in_every_dialect() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let objects = format!("{}1{}", r#"{"data":"#.repeat(50_000), "}".repeat(50_000));
+    let long = format!("\"{}\"", "x".repeat(1_000_000));
+    let many = format!("[{}]", vec!["\"m\""; 100_000].join(","));
+    let wide: Vec<_> = (0..50_000).map(|n| format!("\"k{n}\":{n}")).collect();
+    let wide = format!("{{{}}}", wide.join(","));
+    let hostile = [deep, objects, long, many, wide];
+    for dialect in DIALECTS.iter() {
+        for event in dialect.events() {
+            let event = json!(event);
+            for value in &hostile {
+                check(dialect, &format!("[{event},{value}]"));
+                check(dialect, &format!(r#"[{event},"c",{value}]"#));
+                check(
+                    dialect,
+                    &format!("[{event}{}]", format!(",{value}").repeat(3)),
+                );
+                for member in MEMBERS {
+                    check(dialect, &format!(r#"[{event},{{"{member}":{value}}}]"#));
+                }
+            }
+            let excess = r#","c""#.repeat(100_000);
+            check(dialect, &format!("[{event}{excess}]"));
+        }
+    }
+}
+
+/// What JavaScript would take for an object's own inheritance is a name like any other.
+#[test]
+fn prototypes_are_names() {
+    for dialect in DIALECTS.iter() {
+        for name in ["__proto__", "constructor", "toString", "hasOwnProperty"] {
+            let refused = dialect.decode(&format!(r#"["{name}",{{}}]"#)).unwrap_err();
+            assert!(refused.unknown_event, "{name}");
+        }
+    }
+    let packet = r#"["message:send",{"__proto__":{"content":"y","conversationId":"z"},"constructor":{"prototype":{}},"conversationId":"c","content":"x"}]"#;
+    let Command::Send(send) = standard().decode(packet).unwrap().command else {
+        panic!("not a send")
+    };
+    assert!(matches!(&send.to, Recipient::Conversation(c) if c.as_str() == "c"));
+    assert_eq!(&*send.content, "x");
+    let inherited = r#"["message:send",{"__proto__":{"content":"y","conversationId":"z"}}]"#;
+    assert!(standard().decode(inherited).is_err());
 }

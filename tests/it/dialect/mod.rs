@@ -1,14 +1,16 @@
-//! Dialects: the standard vocabulary in both directions, what a file can say, what it is told when
-//! it is wrong, and how fast it all is.
+//! Dialects: the shipped vocabularies in both directions and as types, what a file can say, and what
+//! it is told when it is wrong. How fast it all is: `porchlight-bench dialect`.
 
 mod bad_files;
 mod custom;
 mod direct;
+mod guide;
 mod hostile;
-mod speed;
+mod shipped;
 mod standard_in;
 mod standard_out;
 mod threads;
+mod typescript;
 
 use std::{
     path::Path,
@@ -19,8 +21,8 @@ use std::{
 use porchlight::{
     chat::{
         Attachment, ChatError, Command, Conversation, ConversationId, Dimensions, Event, Hearer,
-        Joined, Message, MessageId, Millis, Participant, PresenceChange, PresenceInfo, Profile,
-        Receipt, Reply, Role, Sent, Status, UploadId, UserId,
+        Hit, Joined, Message, MessageId, Millis, Participant, PresenceChange, PresenceInfo,
+        Profile, Receipt, Reply, Role, SearchPage, Sent, Span, Status, UploadId, UserId,
     },
     dialect::{Dialect, Dialects, Inbound, Refused},
 };
@@ -29,13 +31,18 @@ use serde_json::value::RawValue;
 /// 2026-01-02T03:04:05.678Z
 const NOW: Millis = Millis(1_767_323_045_678);
 
-fn standard() -> Arc<Dialect> {
-    built_in("standard")
+/// The dialects that are shipped.
+fn built_in() -> &'static Dialects {
+    static BUILT_IN: LazyLock<Dialects> = LazyLock::new(|| Dialects::load(None).unwrap());
+    &BUILT_IN
 }
 
-fn built_in(name: &str) -> Arc<Dialect> {
-    static BUILT_IN: LazyLock<Dialects> = LazyLock::new(|| Dialects::load(None).unwrap());
-    BUILT_IN.get(name).unwrap()
+fn shipped(name: &str) -> Arc<Dialect> {
+    built_in().get(name).unwrap()
+}
+
+fn standard() -> Arc<Dialect> {
+    shipped("standard")
 }
 
 /// A dialect of this text, in a folder of its own.
@@ -290,4 +297,17 @@ fn decoded(dialect: &Dialect, packet: &str) -> Command {
         .decode(packet)
         .unwrap_or_else(|e| panic!("{packet}: {}", e.error))
         .command
+}
+
+/// What a search by "ann" found: one message, and where the next page begins.
+fn found(next: Option<&str>) -> Reply {
+    Reply::Found(SearchPage {
+        viewer: UserId::new("ann").unwrap(),
+        hits: vec![Hit {
+            message: Arc::new(message(4, "one \"two\" four")),
+            excerpt: "\"two\" four".into(),
+            spans: vec![Span { start: 6, end: 10 }],
+        }],
+        next: next.map(str::to_owned),
+    })
 }

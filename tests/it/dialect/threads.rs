@@ -6,14 +6,14 @@ use porchlight::{
 };
 
 use super::{
-    NOW, answered, built_in, created, heard, joined, message, outcomes, presence, profile, receipt,
-    refusals, sent, typing,
+    NOW, answered, created, heard, joined, message, outcomes, presence, profile, receipt, refusals,
+    sent, shipped, typing,
 };
 
 #[test]
 fn every_seen_shape() {
     insta::assert_snapshot!(outcomes(
-        &built_in("threads"),
+        &shipped("threads"),
         &[
             r#"["join_message_thread","t"]"#,
             r#"["join_message_thread",{"threadId":"t","username":"Ann"}]"#,
@@ -45,7 +45,7 @@ fn every_seen_shape() {
 #[test]
 fn every_refusal_names_the_field() {
     insta::assert_snapshot!(outcomes(
-        &built_in("threads"),
+        &shipped("threads"),
         &[
             r#"["join_message_thread"]"#,
             r#"["join_message_thread",{}]"#,
@@ -71,7 +71,7 @@ fn every_refusal_names_the_field() {
 
 #[test]
 fn every_event_in_every_role() {
-    let dialect = built_in("threads");
+    let dialect = shipped("threads");
     let mut shown = String::new();
     let nameless = Message {
         sender: Profile {
@@ -112,7 +112,7 @@ fn every_event_in_every_role() {
 /// The history tells the asker which messages are the asker's own.
 #[test]
 fn acks_answers_and_errors() {
-    let dialect = built_in("threads");
+    let dialect = shipped("threads");
     let mut page = joined();
     page.messages.push(
         Message {
@@ -143,5 +143,5 @@ fn acks_answers_and_errors() {
 
 #[test]
 fn the_whole_vocabulary_as_a_table() {
-    insta::assert_snapshot!(built_in("threads").describe());
+    insta::assert_snapshot!(shipped("threads").describe());
 }
