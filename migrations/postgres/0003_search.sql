@@ -7,7 +7,8 @@ END $$;
 
 -- The words of a message in lower case without accents and other marks, and its conversation's id
 -- behind a sign that no word begins with, so that a search reads its own rooms only. Bounded, because
--- an index entry is (1 MB): a message that cannot be indexed could not be sent.
+-- an index entry is (1 MB): a message that cannot be indexed could not be sent. Punctuation goes
+-- first, because the parser would take an address or a path for one word.
 --
 -- Lower case is a matter of collation, and a database may have one that knows no letters but those
 -- of English: then one that knows them all is used, where the server has it.
@@ -24,8 +25,9 @@ BEGIN
         CREATE FUNCTION porchlight_words(conversation_id text, content text) RETURNS tsvector
         LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
         AS $words$
-            SELECT to_tsvector('pg_catalog.simple', left(lower(regexp_replace(
-                    normalize(left(content, 50000), NFKD), '[\u0300-\u036f]', '', 'g')
+            SELECT to_tsvector('pg_catalog.simple', left(lower(regexp_replace(regexp_replace(
+                    normalize(left(content, 50000), NFKD), '[\u0300-\u036f]', '', 'g'),
+                    '[!-/:-@[-`{-~]', ' ', 'g')
                     COLLATE pg_catalog.%I), 50000))
                 || array_to_tsvector(ARRAY['=' || conversation_id])
         $words$
