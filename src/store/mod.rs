@@ -10,6 +10,7 @@ mod attachments;
 mod batch;
 mod commit;
 mod committer;
+mod connections;
 mod conversations;
 mod core;
 mod direct;

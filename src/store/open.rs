@@ -11,7 +11,8 @@ use sqlx::{
 
 use super::{
     committer::{Committer, Grouping},
-    core::{Core, Health},
+    connections::Connections,
+    core::Core,
     engine::Engine,
     indexer::Indexer,
     port::SqlStore,
@@ -114,19 +115,20 @@ pub async fn open(
 ) -> Result<Arc<dyn Store>, OpenError> {
     let target = prepare(cfg, default_path).await?;
     let timeout = cfg.acquire_timeout;
-    let health = Arc::new(Health::default());
     Ok(match target {
         Target::Sqlite(options) => {
             let options = sqlite::options(*options, timeout);
             let (readers, writer) = sqlite::pools(&options, cfg.max_connections, timeout);
-            let core = core(cfg, readers, writer, health);
+            let (readers, writer) = (Connections::new(readers), Connections::new(writer));
+            let core = core(cfg, readers, writer);
             let indexer = Indexer::start(&core);
             start(cfg, 1, core, Some(indexer))
         }
         Target::Postgres(options) => {
-            let pool = postgres::pool(&options, cfg.max_connections, timeout, &health);
+            let pool = postgres::pool(&options, cfg.max_connections, timeout);
+            let both = Connections::new(pool);
             let lanes = (cfg.max_connections / 2).clamp(1, MAX_LANES);
-            start(cfg, lanes, core(cfg, pool.clone(), pool, health), None)
+            start(cfg, lanes, core(cfg, Arc::clone(&both), both), None)
         }
     })
 }
@@ -138,11 +140,10 @@ pub async fn migrate(cfg: &config::Database, default_path: &Path) -> Result<(), 
 
 fn core<E: Engine>(
     cfg: &config::Database,
-    readers: sqlx::Pool<E>,
-    writers: sqlx::Pool<E>,
-    health: Arc<Health>,
+    readers: Arc<Connections<E>>,
+    writers: Arc<Connections<E>>,
 ) -> Arc<Core<E>> {
-    Arc::new(Core::new(readers, writers, health, cfg.acquire_timeout))
+    Arc::new(Core::new(readers, writers, cfg.acquire_timeout))
 }
 
 fn start<E: Engine>(

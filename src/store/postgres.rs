@@ -4,10 +4,10 @@
 //! then participants by conversation and user, then uploads by id, then users by id. A batch is six
 //! round trips however many messages it holds.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 use sqlx::{
-    Connection, Executor, Pool, Postgres, Row,
+    Executor, Pool, Postgres, Row,
     pool::PoolOptions,
     postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow},
     query::Query,
@@ -15,7 +15,6 @@ use sqlx::{
 
 use super::{
     batch::{Lookups, Writes},
-    core::Health,
     engine::{Arg, Column, Engine, Found, Sql, Uncommitted, cells},
     failure::Fault,
     rows::message_columns,
@@ -23,9 +22,6 @@ use super::{
 use crate::chat::SearchQuery;
 
 cells!(PgRow);
-
-/// A connection that was unused for longer is tried before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// Run on every new connection.
 ///
@@ -46,26 +42,13 @@ pub(super) fn pool(
     options: &PgConnectOptions,
     connections: u32,
     acquire_timeout: Duration,
-    health: &Arc<Health>,
 ) -> Pool<Postgres> {
-    let health = Arc::clone(health);
     PoolOptions::new()
         // One for a batch, one for everything else at least.
         .max_connections(connections.max(2))
         .acquire_timeout(acquire_timeout)
-        .test_before_acquire(false)
         .after_connect(|conn: &mut PgConnection, _| {
             Box::pin(async move { conn.execute(SESSION).await.map(drop) })
-        })
-        .before_acquire(move |conn: &mut PgConnection, meta| {
-            // Once one connection broke, all those from before are suspect.
-            let usable = !health.broke_within(meta.age);
-            Box::pin(async move {
-                if usable && meta.idle_for > TRUSTED_IDLE {
-                    conn.ping().await?;
-                }
-                Ok(usable)
-            })
         })
         .connect_lazy_with(options.clone())
 }

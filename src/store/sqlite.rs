@@ -53,7 +53,6 @@ pub(super) fn pools(
         PoolOptions::new()
             .max_connections(n)
             .acquire_timeout(acquire_timeout)
-            .test_before_acquire(false)
             // A file does not go stale, and opening it again loses its caches.
             .idle_timeout(None)
             .max_lifetime(None)
