@@ -156,14 +156,6 @@ async fn look_up_and_commit<E: Engine>(
     }
 }
 
-/// The outbox row of each message id.
-fn outbox(rows: &[impl Cells]) -> StoreResult<HashMap<String, OutboxId>> {
-    let pairs = rows.iter();
-    pairs
-        .map(|row| Ok((row.text(0)?, OutboxId(row.int(1)?))))
-        .collect()
-}
-
 /// The conversations that were found, with the members of those that the batch appends to.
 async fn rooms<E: Engine>(
     core: &Core<E>,
@@ -299,7 +291,7 @@ impl Plan {
             session.rollback().await;
             return Err(failure);
         }
-        let rows = session.commit_batch(&writes).await?;
+        let outbox = session.commit_batch(&writes).await?;
         metrics::counter!(MESSAGES_IN_TOTAL).increment(self.new.len() as u64);
         for (id, room) in self.rooms.iter().filter(|(_, room)| room.newest.is_some()) {
             let known = Known {
@@ -309,12 +301,10 @@ impl Plan {
             };
             core.members.put(id, known);
         }
-        let mut outbox = outbox(&rows).map_err(|error| Failure {
-            fault: Fault::InDoubt,
-            error,
-        })?;
-        for appended in appended.iter_mut().flatten().filter(|a| !a.duplicate) {
-            appended.outbox = outbox.remove(appended.message.id.as_str());
+        // Both are in the order of the messages.
+        let new = appended.iter_mut().flatten().filter(|a| !a.duplicate);
+        for (appended, row) in new.zip(outbox) {
+            appended.outbox = Some(OutboxId(row));
         }
         Ok(Outcome { appended, advanced })
     }

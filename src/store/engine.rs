@@ -99,6 +99,14 @@ impl Column<'_> {
             Self::Ints(v) => v.len(),
         }
     }
+
+    /// The texts, if it is made of texts.
+    pub(super) fn texts(&self) -> &[&str] {
+        match self {
+            Self::Texts(v) => v,
+            Self::MaybeTexts(_) | Self::Ints(_) => &[],
+        }
+    }
 }
 
 /// Reads a row's cells by position. A cell of another type is [`StoreError::Corrupt`].
@@ -166,12 +174,12 @@ pub(super) trait Engine: sqlx::Database<Row: Cells, Connection: Sized> {
     ) -> impl Future<Output = Result<Found<Self::Row>, sqlx::Error>> + Send;
 
     /// Writes a planned batch and commits: the transaction that was begun, or one of its `own`, of
-    /// which nothing is left open if it fails. Returns the outbox row of each message id.
+    /// which nothing is left open if it fails. Returns the outbox row of each message.
     fn commit_batch(
         conn: &mut Self::Connection,
         writes: &Writes<'_>,
         own: bool,
-    ) -> impl Future<Output = Result<Vec<Self::Row>, Uncommitted>> + Send;
+    ) -> impl Future<Output = Result<Vec<i64>, Uncommitted>> + Send;
 
     /// The words of a query in the language of this database's index.
     fn search_words(query: &SearchQuery) -> String;

@@ -4,7 +4,7 @@
 //! then participants by conversation and user, then uploads by id, then users by id. A batch is six
 //! round trips however many messages it holds.
 
-use std::{future::Future, time::Duration};
+use std::{collections::HashMap, future::Future, time::Duration};
 
 use sqlx::{
     Executor, Pool, Postgres, Row,
@@ -89,7 +89,7 @@ impl Engine for Postgres {
         conn: &mut PgConnection,
         writes: &Writes<'_>,
         own: bool,
-    ) -> Result<Vec<PgRow>, Uncommitted> {
+    ) -> Result<Vec<i64>, Uncommitted> {
         let tables = [
             &writes.messages[..],
             &writes.conversations[..],
@@ -107,7 +107,7 @@ impl Engine for Postgres {
         if !own {
             Self::control(conn, "COMMIT").await.map_err(failed(true))?;
         }
-        Ok(rows)
+        outbox(&rows, writes.messages[0].texts()).map_err(failed(true))
     }
 
     // https://www.postgresql.org/docs/current/datatype-textsearch.html: words are letters and
@@ -215,6 +215,16 @@ const WRITE: &str = "\
     INSERT INTO outbox (message_id, created_at)
     SELECT id, created_at FROM new
     RETURNING message_id, id";
+
+/// The outbox rows of these messages.
+fn outbox(rows: &[PgRow], messages: &[&str]) -> Result<Vec<i64>, sqlx::Error> {
+    let pairs = rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    let of = pairs.collect::<Result<HashMap<&str, i64>, sqlx::Error>>()?;
+    let ids = messages.iter().map(|id| of.get(id).copied());
+    ids.collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
+}
 
 /// Fetches what a batch asks for by these columns, if it asks for anything.
 async fn look_up(

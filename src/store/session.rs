@@ -75,20 +75,17 @@ impl<E: Engine> Session<E> {
     }
 
     /// Writes a planned batch and commits, in a transaction of its own if none was begun. Returns
-    /// pairs of message id and outbox id.
-    pub(super) async fn commit_batch(
-        mut self,
-        writes: &Writes<'_>,
-    ) -> Result<Vec<E::Row>, Failure> {
+    /// the outbox row of each message.
+    pub(super) async fn commit_batch(mut self, writes: &Writes<'_>) -> Result<Vec<i64>, Failure> {
         let own = !self.in_transaction;
         let (result, asked) = match E::commit_batch(self.conn()?, writes, own).await {
-            Ok(rows) => (Ok(rows), true),
+            Ok(outbox) => (Ok(outbox), true),
             Err(Uncommitted { asked, error }) => (Err(error), asked),
         };
         match self.settle(result) {
-            Ok(rows) => {
+            Ok(outbox) => {
                 self.in_transaction = false;
-                Ok(rows)
+                Ok(outbox)
             }
             Err(failure) if asked => Err(failure.of_commit()),
             Err(failure) => {

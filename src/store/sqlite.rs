@@ -130,7 +130,7 @@ impl Engine for Sqlite {
         conn: &mut SqliteConnection,
         writes: &Writes<'_>,
         own: bool,
-    ) -> impl Future<Output = Result<Vec<SqliteRow>, Uncommitted>> + Send {
+    ) -> impl Future<Output = Result<Vec<i64>, Uncommitted>> + Send {
         let tables: [&Table<'_>; 4] = [
             &writes.messages,
             &writes.conversations,
@@ -142,15 +142,27 @@ impl Engine for Sqlite {
             .into_iter()
             .fold(sqlx::query(text), |q, t| q.bind(json_rows(t)));
         let query = bind(query, &Arg::Ints(writes.cleared.clone()));
+        let messages = writes.messages[0].len();
         async move {
-            match statements::<3>(conn, query).await {
-                Ok(rows) => Ok(rows.into_iter().flatten().collect()),
-                Err((done, error)) => Err(Uncommitted {
-                    // One that commits by itself is not even tried while the file is locked.
-                    asked: done == 2 || own && !(done == 0 && is_busy(&error)),
-                    error,
-                }),
-            }
+            let [written, _commit] =
+                statements(conn, query)
+                    .await
+                    .map_err(|(done, error)| Uncommitted {
+                        // One that commits by itself does not even begin while the file is locked.
+                        asked: done == 1 || own && !is_busy(&error),
+                        error,
+                    })?;
+            let last = match written.first() {
+                Some(row) => row
+                    .try_get::<Option<i64>, _>(0)
+                    .map_err(|error| Uncommitted { asked: true, error })?,
+                None => None,
+            };
+            // Numbers are given one after the other.
+            let last = last.unwrap_or_default();
+            Ok((1..=messages as i64)
+                .map(|n| last - messages as i64 + n)
+                .collect())
         }
     }
 
@@ -266,12 +278,11 @@ const PROCEDURE: &str = "\
         FROM json_each(NEW.messages) n CROSS JOIN messages m ON m.id = n.value ->> 0;
     END";
 
-/// Writes a batch, and tells the outbox row of each message.
+/// Writes a batch, and tells the number of its last message.
 macro_rules! write_batch {
     () => {
-        "INSERT INTO batch VALUES ($1, $2, $3, $4, $5);
-        SELECT m.id, m.number
-        FROM json_each($1) n CROSS JOIN messages m ON m.id = n.value ->> 0"
+        "INSERT INTO batch VALUES ($1, $2, $3, $4, $5)
+        RETURNING (SELECT max(number) FROM messages)"
     };
 }
 
