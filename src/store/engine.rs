@@ -104,7 +104,7 @@ impl Column<'_> {
     pub(super) fn texts(&self) -> &[&str] {
         match self {
             Self::Texts(v) => v,
-            Self::MaybeTexts(_) | Self::Ints(_) => &[],
+            Self::OwnTexts(_) | Self::MaybeTexts(_) | Self::Ints(_) => &[],
         }
     }
 }
