@@ -6,6 +6,7 @@ mod auth;
 mod blobs;
 mod bus;
 mod clients;
+mod cluster;
 mod config;
 mod demo;
 mod dialect;

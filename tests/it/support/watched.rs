@@ -70,7 +70,9 @@ impl Watched {
         let command: &[u8] = if on { b"pause\n" } else { b"resume\n" };
         self.stdin.write_all(command).expect("the watcher listens");
         let mut done = String::new();
-        self.stdout.read_line(&mut done).expect("the watcher answers");
+        self.stdout
+            .read_line(&mut done)
+            .expect("the watcher answers");
         assert_eq!(done, "done\n");
     }
 
