@@ -1,7 +1,9 @@
-//! The composition root: the only file that chooses backends and knows every part.
+//! The composition root: the only module that chooses backends and knows every part.
+
+mod cluster;
+mod error;
 
 use std::{
-    fmt, io,
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -12,17 +14,18 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::cluster::{Cluster, Connected};
+pub use self::error::StartError;
 use crate::{
-    auth::{AuthConfigError, Authenticator},
+    auth::Authenticator,
     blobs,
-    bus::MemoryBus,
     chat::{
         Bus, Chat, ChatError, Clock, Parts, Presence, Profile, Rules, Store, SystemClock,
         UploadRules, UserId,
     },
     config::{self, Config, Demo},
     demo,
-    dialect::{DialectError, Dialects},
+    dialect::Dialects,
     http::{self, ApiState, OpsState, Origins, Stats},
     limits::Limits,
     presence::MemoryPresence,
@@ -42,76 +45,6 @@ use crate::{
 
 /// How often limiters forget keys that are idle.
 const LIMITS_SWEEP: Duration = Duration::from_secs(60);
-
-/// Why a node did not start. Each is one line for people.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {addr} ({key}): {source}")]
-    Listen {
-        /// The configuration's key.
-        key: &'static str,
-        /// The address.
-        addr: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The node's own secret cannot be read or made.
-    #[error("cannot keep a secret in {}: {source}", dir.display())]
-    Secret {
-        /// The data folder.
-        dir: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The database cannot be used.
-    #[error(transparent)]
-    Store(#[from] store::OpenError),
-    /// The storage of uploads cannot be used.
-    #[error(transparent)]
-    Blobs(#[from] blobs::OpenError),
-    /// A key or secret cannot be used.
-    #[error(transparent)]
-    Auth(#[from] AuthConfigError),
-    /// Dialects with mistakes.
-    #[error("{}", Lines(.0))]
-    Dialects(Vec<DialectError>),
-    /// A path names a dialect that does not exist.
-    #[error("socket[{index}].dialect: there is no dialect \"{name}\", only {known}")]
-    UnknownDialect {
-        /// Which of the paths.
-        index: usize,
-        /// The name.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// Metrics cannot be recorded.
-    #[error(transparent)]
-    Metrics(#[from] telemetry::InstallError),
-}
-
-impl StartError {
-    /// Whether the configuration is at fault, and not the world.
-    pub fn is_configuration(&self) -> bool {
-        matches!(
-            self,
-            Self::Auth(_) | Self::Dialects(_) | Self::UnknownDialect { .. }
-        )
-    }
-}
-
-struct Lines<'a>(&'a [DialectError]);
-
-impl fmt::Display for Lines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, error) in self.0.iter().enumerate() {
-            let end_of_last = if n > 0 { "\n" } else { "" };
-            write!(f, "{end_of_last}{error}")?;
-        }
-        Ok(())
-    }
-}
 
 /// The sockets that a node listens on, bound by the caller: tests bind port 0.
 pub struct Listeners {
@@ -173,6 +106,8 @@ struct Core {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     hub: Arc<Hub>,
+    local: Arc<LocalHub>,
+    cluster: Cluster,
     chat: Arc<Chat>,
     clock: Arc<dyn Clock>,
 }
@@ -180,15 +115,17 @@ struct Core {
 async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> {
     let store = store::open(&config.database, &database_file(config)).await?;
     let blobs = blobs::open(&config.uploads, &config.server.data_dir.join("uploads"))?;
-    let bus: Arc<dyn Bus> = Arc::new(MemoryBus);
+    let cluster = Cluster::of(config)?;
+    let bus = cluster.bus();
     let presence: Arc<dyn Presence> = Arc::new(MemoryPresence::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let hub = Hub::new(store.clone(), bus.clone(), tasks.clone());
+    let local = Arc::new(LocalHub(hub.clone()));
     let chat = Chat::new(Parts {
         store: store.clone(),
         blobs,
         bus: bus.clone(),
-        local: Arc::new(LocalHub(hub.clone())),
+        local: local.clone(),
         presence,
         clock: clock.clone(),
         rules: rules(config),
@@ -198,6 +135,8 @@ async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> 
         store,
         bus,
         hub,
+        local,
+        cluster,
         chat,
         clock,
     })
@@ -238,6 +177,8 @@ pub struct Running {
     paths: Vec<Arc<SocketPathState>>,
     shutdown: Shutdown,
     patience: Duration,
+    /// The way to other nodes, needed until the last commit is published.
+    others: Connected,
     /// Ends the operators' port, which tells about the stop until it is over.
     ops: CancellationToken,
 }
@@ -257,6 +198,7 @@ impl Running {
             }
         }
         let stopped = self.shutdown.stopped(self.patience).await;
+        self.others.close().await;
         self.store.close().await;
         self.ops.cancel();
         stopped
@@ -279,6 +221,8 @@ pub async fn start(
         store,
         bus,
         hub,
+        local,
+        cluster,
         chat,
         clock,
     } = core(&config, &tasks).await?;
@@ -380,6 +324,11 @@ pub async fn start(
         soft.clone()
             .run_until_cancelled_owned(async move { telling.roster.run(&told, online).await }),
     );
+    let healing = hub.clone();
+    tasks.spawn(
+        soft.clone()
+            .run_until_cancelled_owned(async move { healing.heal.run(&healing).await }),
+    );
     let (handing, recorder) = (hub.clone(), chat.clone());
     tasks.spawn(
         soft.clone()
@@ -401,6 +350,7 @@ pub async fn start(
         paths,
         shutdown: shutdown.clone(),
         patience: config.server.shutdown_timeout,
+        others: cluster.connect(local),
         ops: ops_end,
     })
 }

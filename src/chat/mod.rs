@@ -7,6 +7,7 @@
 //! Socket.IO, HTTP, SQL or Redis.
 
 mod blobs;
+mod bus;
 mod clock;
 mod command;
 mod conversations;
@@ -29,6 +30,7 @@ mod uploads;
 mod words;
 
 pub use blobs::{Blob, BlobWriter, Blobs, ByteStream, Found};
+pub use bus::{Bus, Local, Publishing, Topic};
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use command::{
     Command, ConversationPage, Joined, NewConversation, Page, ReceiptTarget, Recipient, Reply,
@@ -45,8 +47,8 @@ pub use model::{
     Role, Status,
 };
 pub use ports::{
-    Absence, Appended, Bus, Cursor, Local, MessageRef, OutboxId, Presence, Store, StoreError,
-    StoreResult, Topic, Unavailable, Unpublished, Waiting,
+    Absence, Appended, Cursor, MessageRef, OutboxId, Presence, Store, StoreError, StoreResult,
+    Unavailable, Unpublished, Waiting,
 };
 pub use search::{Hit, SearchMessages, SearchPage, SearchQuery, Span, Term};
 pub use service::{Actor, Chat, Parts, Rules};

@@ -1,14 +1,18 @@
-//! What the domain needs from the world. Each port has one conformance suite that every
-//! implementation runs.
+//! What the domain needs from the world, but for its own sockets and other nodes (`bus.rs`). Each
+//! port has one conformance suite that every implementation runs.
 
-use std::{collections::BTreeMap, error::Error as StdError, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    error::Error as StdError,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 
 use super::{
-    ChatError, Conversation, ConversationId, ConversationPage, DeviceId, Envelope, Message,
-    MessageId, Millis, NewMessage, Page, PresenceInfo, Profile, Role, SearchQuery, Status, Upload,
-    UploadId, UserId,
+    ChatError, Conversation, ConversationId, ConversationPage, DeviceId, Message, MessageId,
+    Millis, NewMessage, Page, PresenceInfo, Profile, Role, SearchQuery, Status, Upload, UploadId,
+    UserId,
 };
 
 /// A dependency that cannot be reached or refuses to work.
@@ -195,6 +199,12 @@ pub trait Store: Send + Sync + 'static {
     async fn last_seqs(&self, ids: &[ConversationId])
     -> StoreResult<BTreeMap<ConversationId, u64>>;
 
+    /// Who takes part now in each of these conversations, in one query: to verify rooms.
+    async fn members(
+        &self,
+        ids: &[ConversationId],
+    ) -> StoreResult<HashMap<ConversationId, Arc<[UserId]>>>;
+
     /// The user's conversations by `updated_at`, newest first. `cursor` is what the previous page
     /// returned; one that cannot be read is [`StoreError::NotFound`].
     async fn conversations(
@@ -351,49 +361,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Commits what is queued and closes. Later calls are [`StoreError::Unavailable`].
     async fn close(&self);
-}
-
-/// The node's own sockets. Never blocks.
-pub trait Local: Send + Sync + 'static {
-    /// Delivers to the sockets of this node. Messages are put in seq order per conversation: what
-    /// comes early waits, what comes twice is dropped, what is missing is read from the store.
-    fn deliver(&self, envelope: &Envelope);
-}
-
-/// What a node listens to on the bus.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Topic {
-    /// A conversation with members on this node.
-    Conversation(ConversationId),
-    /// A user with connections on this node.
-    User(UserId),
-    /// That somebody came or went, for nodes with connections that are told who is online.
-    Online,
-}
-
-/// The way to the other nodes.
-///
-/// # Contract
-/// At most once, in order per publisher while the connection lasts. Messages are made whole by the
-/// store (seq per conversation, the outbox); nothing else is. The publisher has already delivered
-/// to its own sockets; the bus never hands a node its own envelope.
-#[async_trait]
-pub trait Bus: Send + Sync + 'static {
-    /// Hands the envelope to every other node that listens.
-    async fn publish(&self, envelope: &Envelope) -> Result<(), Unavailable>;
-
-    /// Listens to a topic. `Ok` means: whatever is published from now on arrives here. Counted:
-    /// each call is undone by one [`Bus::unsubscribe`].
-    async fn subscribe(&self, topic: Topic) -> Result<(), Unavailable>;
-
-    /// Stops listening once as many calls as subscriptions were made. Never blocks.
-    fn unsubscribe(&self, topic: Topic);
-
-    /// Whether there can be no other node, so that there is nothing to publish.
-    fn is_alone(&self) -> bool;
-
-    /// Whether other nodes can be reached, for readiness.
-    async fn ping(&self) -> Result<(), Unavailable>;
 }
 
 /// A time without devices, numbered per user, so that a grace that began with an earlier one does

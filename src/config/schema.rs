@@ -62,6 +62,8 @@ impl Key {
             "auth.jwt_secrets"
                 | "auth.nextauth_secret"
                 | "auth.api_keys"
+                | "redis.password"
+                | "redis.sentinel_password"
                 | "uploads.s3_access_key_id"
                 | "uploads.s3_secret_access_key"
         )
@@ -148,6 +150,8 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("database.acquire_timeout_ms", 1, 600_000),
     ("database.group_commit_wait_us", 0, 1_000_000),
     ("database.group_commit_max", 1, 10_000),
+    ("redis.connect_timeout_ms", 10, 600_000),
+    ("redis.command_timeout_ms", 10, 600_000),
     ("auth.jwks_cache_s", 1, YEAR_S),
     ("auth.jwks_min_refresh_s", 1, 86_400),
     ("auth.leeway_s", 0, 3600),

@@ -4,13 +4,16 @@ mod support;
 
 mod auth;
 mod blobs;
+mod bus;
 mod clients;
+mod cluster;
 mod config;
 mod demo;
 mod dialect;
 mod edge;
 mod files;
 mod http;
+mod redis;
 mod shutdown;
 mod store;
 mod structure;

@@ -57,6 +57,11 @@ impl Gateway {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Where operators look: `http://127.0.0.1:PORT`.
+    pub fn ops_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ops_port)
+    }
+
     /// Its working directory.
     pub fn folder(&self) -> &Path {
         self.folder.path()
