@@ -28,10 +28,10 @@ use crate::{
     socket::{
         accept,
         deliver::LocalHub,
+        drain::{Drain, DrainRules},
         expiry::Expiry,
         front::Front,
         hub::Hub,
-        line::Cut,
         roster::RosterRules,
         server::{Edge, SocketPathState},
     },
@@ -220,6 +220,8 @@ pub struct Running {
     hub: Arc<Hub>,
     paths: Vec<Arc<SocketPathState>>,
     shutdown: Shutdown,
+    drain: Drain,
+    drain_rules: DrainRules,
     patience: Duration,
     /// Ends the operators' port, which tells about the stop until it is over.
     ops: CancellationToken,
@@ -229,16 +231,14 @@ impl Running {
     /// Waits until the node was told to stop and has stopped.
     pub async fn wait(self) -> Stopped {
         self.shutdown.soft().cancelled().await;
-        // Closed transports make clients connect again, to another node or to this one restarted.
-        for session in self.hub.sessions() {
-            session.cut(Cut::Drain);
-        }
-        // Sessions that poll without being admitted, whose requests would wait for a minute.
-        for path in &self.paths {
-            for sid in path.peers.sids() {
-                path.close_polling(sid);
-            }
-        }
+        self.drain
+            .run(
+                &self.hub,
+                &self.paths,
+                self.drain_rules,
+                self.shutdown.hard(),
+            )
+            .await;
         let stopped = self.shutdown.stopped(self.patience).await;
         self.store.close().await;
         self.ops.cancel();
@@ -257,6 +257,7 @@ pub async fn start(
     let dialects = dialects(&config)?;
     let auth = Arc::new(authenticator(&mut config)?);
     let limits = Arc::new(Limits::new(&config.limits));
+    let drain = Drain::default();
     let tasks = shutdown.tasks().clone();
     let Core {
         store,
@@ -274,6 +275,7 @@ pub async fn start(
         dialects: dialects.clone(),
         expiry: Expiry::new(clock.clone()),
         tasks: tasks.clone(),
+        drain: drain.clone(),
         trust_new_user: config.auth.trust_new_user,
         flood_close_after: config.limits.flood_close_after,
     });
@@ -336,8 +338,9 @@ pub async fn start(
         max: config.chat.online_list_max,
         interval: config.chat.online_list_interval,
     };
-    let soft = shutdown.soft().clone();
-    let client_port = accept::serve(listeners.clients, front, soft.clone(), tasks.clone());
+    // Clients are served until the last of them was told to go.
+    let served = drain.closed().clone();
+    let client_port = accept::serve(listeners.clients, front, served.clone(), tasks.clone());
     tasks.spawn(client_port);
     let ops_end = CancellationToken::new();
     let ops_ended = ops_end.clone().cancelled_owned();
@@ -348,26 +351,30 @@ pub async fn start(
             tracing::error!(error = %e, "the operators' port failed");
         }
     });
-    tasks.spawn(metrics.keep(soft.clone()));
+    tasks.spawn(metrics.keep(served.clone()));
     tasks.spawn(
-        soft.clone()
+        served
+            .clone()
             .run_until_cancelled_owned(async move { edge.expiry.run().await }),
     );
     let (telling, told) = (hub.clone(), chat.clone());
     tasks.spawn(
-        soft.clone()
+        served
+            .clone()
             .run_until_cancelled_owned(async move { telling.roster.run(&told, online).await }),
     );
     let (handing, recorder) = (hub.clone(), chat.clone());
     tasks.spawn(
-        soft.clone()
+        served
+            .clone()
             .run_until_cancelled_owned(async move { handing.handed.run(&recorder).await }),
     );
     tasks.spawn(
-        soft.clone()
+        served
+            .clone()
             .run_until_cancelled_owned(async move { chat.sweep_outbox().await }),
     );
-    tasks.spawn(soft.run_until_cancelled_owned(async move {
+    tasks.spawn(served.run_until_cancelled_owned(async move {
         loop {
             tokio::time::sleep(LIMITS_SWEEP).await;
             limits.sweep();
@@ -378,6 +385,11 @@ pub async fn start(
         hub,
         paths,
         shutdown: shutdown.clone(),
+        drain,
+        drain_rules: DrainRules {
+            notice: config.server.drain_notice,
+            over: config.server.drain,
+        },
         patience: config.server.shutdown_timeout,
         ops: ops_end,
     })

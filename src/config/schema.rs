@@ -139,6 +139,8 @@ const RATE: i64 = 1_000_000;
 
 /// The numbers allowed, for every key that is a number.
 const RANGES: &[(&str, i64, i64)] = &[
+    ("server.drain_notice_ms", 0, DAY_MS),
+    ("server.drain_ms", 0, DAY_MS),
     ("server.shutdown_timeout_ms", 0, DAY_MS),
     ("database.max_connections", 1, 1000),
     ("database.acquire_timeout_ms", 1, 600_000),
@@ -175,6 +177,9 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("limits.connections_per_user", 1, RATE),
     ("limits.handshakes_per_second", 1, RATE),
     ("limits.handshakes_burst", 1, RATE),
+    ("limits.node_handshakes_per_second", 1, RATE),
+    ("limits.node_handshakes_burst", 1, RATE),
+    ("limits.admissions_at_once", 1, 100_000),
     ("limits.requests_per_second", 1, RATE),
     ("limits.requests_burst", 1, RATE),
     ("limits.max_message_bytes", 1024, 256 << 20),

@@ -47,6 +47,8 @@ const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_MESSAGES_BURST", "100000"),
     ("PORCHLIGHT_LIMITS_HANDSHAKES_PER_SECOND", "100000"),
     ("PORCHLIGHT_LIMITS_HANDSHAKES_BURST", "100000"),
+    ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_PER_SECOND", "100000"),
+    ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_BURST", "100000"),
     ("PORCHLIGHT_LIMITS_REQUESTS_PER_SECOND", "100000"),
     ("PORCHLIGHT_LIMITS_REQUESTS_BURST", "100000"),
     ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_ADDRESS", "10000"),
@@ -201,6 +203,37 @@ macro_rules! clients_on {
             }
         }
     };
+}
+
+/// The gateway is replaced with everybody connected, as a rolling deployment does.
+#[test]
+fn a_drain_is_come_back_from() {
+    let path = clients().join("drain.mjs");
+    let settings = [NO_LIMITS, &[("PORCHLIGHT_SERVER_DRAIN_MS", "2000")]].concat();
+    let mut gateway = Database::Sqlite.gateway(&settings);
+    let args = [path.to_str().expect("UTF-8")];
+    let mut drained = 0;
+    gateway.script("node", &args, &[], LIMIT, |line, gateway| {
+        if line == "terminate" {
+            gateway.terminate();
+            gateway.restart();
+            drained += 1;
+        }
+    });
+    assert_eq!(drained, 1);
+}
+
+#[test]
+fn a_herd_gets_in_by_itself() {
+    let settings = [
+        NO_LIMITS,
+        &[
+            ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_PER_SECOND", "20"),
+            ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_BURST", "10"),
+        ],
+    ]
+    .concat();
+    Database::Sqlite.node("herd.mjs", &[], &settings);
 }
 
 #[test]

@@ -55,6 +55,8 @@ impl Node {
         config.limits.requests_burst = 100_000;
         config.limits.handshakes_per_second = 10_000;
         config.limits.handshakes_burst = 10_000;
+        config.limits.node_handshakes_per_second = 10_000;
+        config.limits.node_handshakes_burst = 10_000;
         config.limits.connections_per_address = 10_000;
         config.limits.connections_per_user = 10_000;
         change(&mut config);
@@ -77,6 +79,11 @@ impl Node {
             http,
             _dir: Some(dir),
         }
+    }
+
+    /// What a first SIGTERM does; [`Node::stop`] is the second one then.
+    pub fn begin_stop(&self) {
+        self.shutdown.trigger();
     }
 
     /// Stops the node as SIGTERM does.
