@@ -168,6 +168,7 @@ struct Core {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     hub: Arc<Hub>,
+    presence: Arc<dyn Presence>,
     chat: Arc<Chat>,
     clock: Arc<dyn Clock>,
 }
@@ -182,7 +183,7 @@ async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> 
         store: store.clone(),
         bus: bus.clone(),
         local: Arc::new(LocalHub(hub.clone())),
-        presence,
+        presence: presence.clone(),
         clock: clock.clone(),
         rules: rules(&config.chat),
         tasks: tasks.clone(),
@@ -191,6 +192,7 @@ async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> 
         store,
         bus,
         hub,
+        presence,
         chat,
         clock,
     })
@@ -218,6 +220,7 @@ fn rules(chat: &config::Chat) -> Rules {
 pub struct Running {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
+    presence: Arc<dyn Presence>,
     paths: Vec<Arc<SocketPathState>>,
     shutdown: Shutdown,
     drain: Drain,
@@ -240,6 +243,9 @@ impl Running {
             )
             .await;
         let stopped = self.shutdown.stopped(self.patience).await;
+        if stopped == Stopped::Clean {
+            self.presence.close().await;
+        }
         self.store.close().await;
         self.ops.cancel();
         stopped
@@ -263,6 +269,7 @@ pub async fn start(
         store,
         bus,
         hub,
+        presence,
         chat,
         clock,
     } = core(&config, &tasks).await?;
@@ -352,37 +359,25 @@ pub async fn start(
         }
     });
     tasks.spawn(metrics.keep(served.clone()));
-    tasks.spawn(
-        served
-            .clone()
-            .run_until_cancelled_owned(async move { edge.expiry.run().await }),
-    );
+    let meanwhile = Meanwhile { served, tasks };
+    meanwhile.run(async move { edge.expiry.run().await });
     let (telling, told) = (hub.clone(), chat.clone());
-    tasks.spawn(
-        served
-            .clone()
-            .run_until_cancelled_owned(async move { telling.roster.run(&told, online).await }),
-    );
+    meanwhile.run(async move { telling.roster.run(&told, online).await });
     let (handing, recorder) = (hub.clone(), chat.clone());
-    tasks.spawn(
-        served
-            .clone()
-            .run_until_cancelled_owned(async move { handing.handed.run(&recorder).await }),
-    );
-    tasks.spawn(
-        served
-            .clone()
-            .run_until_cancelled_owned(async move { chat.sweep_outbox().await }),
-    );
-    tasks.spawn(served.run_until_cancelled_owned(async move {
+    meanwhile.run(async move { handing.handed.run(&recorder).await });
+    let watcher = chat.clone();
+    meanwhile.run(async move { watcher.watch_presence().await });
+    meanwhile.run(async move { chat.sweep_outbox().await });
+    meanwhile.run(async move {
         loop {
             tokio::time::sleep(LIMITS_SWEEP).await;
             limits.sweep();
         }
-    }));
+    });
     Ok(Running {
         store,
         hub,
+        presence,
         paths,
         shutdown: shutdown.clone(),
         drain,
@@ -393,6 +388,19 @@ pub async fn start(
         patience: config.server.shutdown_timeout,
         ops: ops_end,
     })
+}
+
+/// Runs what has no end of its own for as long as clients are served.
+struct Meanwhile {
+    served: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Meanwhile {
+    fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let served = self.served.clone();
+        self.tasks.spawn(served.run_until_cancelled_owned(work));
+    }
 }
 
 /// Whether the demo page is served.

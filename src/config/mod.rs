@@ -240,6 +240,9 @@ pub struct Chat {
     /// How long a user stays online without a device.
     #[serde(deserialize_with = "ms", rename = "presence_grace_ms")]
     pub presence_grace: Duration,
+    /// Time between two signs of life to the other nodes.
+    #[serde(deserialize_with = "ms", rename = "presence_heartbeat_ms")]
+    pub presence_heartbeat: Duration,
     /// Users in a list of all who are online at most.
     pub online_list_max: u32,
     /// The least time between two such lists.

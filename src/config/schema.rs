@@ -166,6 +166,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("chat.typing_timeout_ms", 1, DAY_MS),
     ("chat.typing_throttle_ms", 0, DAY_MS),
     ("chat.presence_grace_ms", 0, DAY_MS),
+    ("chat.presence_heartbeat_ms", 50, 60_000),
     ("chat.online_list_max", 1, 1_000_000),
     ("chat.online_list_interval_ms", 10, DAY_MS),
     ("limits.events_per_second", 1, RATE),

@@ -9,6 +9,7 @@ mod demo;
 mod dialect;
 mod edge;
 mod http;
+mod presence;
 mod shutdown;
 mod store;
 mod structure;

@@ -112,10 +112,7 @@ async fn a_herd_is_told_to_come_later_and_those_who_are_in_are_served() {
     assert!(hints.iter().all(|s| (1..=6).contains(s)), "{hints:?}");
     let message = json!({ "conversationId": room, "content": "calm" });
     assert_eq!(ann.call("message:send", message).await["ok"], true);
-    assert_eq!(
-        node.metric("porchlight_handshakes_refused_total").await > 0.0,
-        true
-    );
+    assert!(node.metric("porchlight_handshakes_refused_total").await > 0.0);
 }
 
 /// Waiting for one's turn is no refusal, which clients would not come back from by themselves.

@@ -3,4 +3,5 @@
 pub mod gateway;
 pub mod node;
 pub mod postgres;
+pub mod redis;
 pub mod sio;
