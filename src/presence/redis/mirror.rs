@@ -104,17 +104,17 @@ impl Mirror {
         }
     }
 
-    /// A device left. Returns whether it was here.
+    /// A device left. Returns whether it was the user's last one here.
     pub(super) fn leave(&self, user: &UserId, device: &DeviceId) -> bool {
         let mut users = self.users.lock();
         let Some(own) = users.get_mut(user) else {
             return false;
         };
-        let was_here = own.devices.remove(device);
-        if was_here && own.devices.is_empty() {
+        let last = own.devices.remove(device) && own.devices.is_empty();
+        if last {
             own.left = Some(Instant::now());
         }
-        was_here
+        last
     }
 
     /// Redis was told of it.
@@ -129,13 +129,13 @@ impl Mirror {
         }
     }
 
-    /// Redis could not be told of it. Returns the absence's number if it was the last device, as far
-    /// as this node knows.
-    pub(super) fn left_alone(&self, user: &UserId, device: &DeviceId) -> Option<u64> {
+    /// Redis could not be told of it. Returns the absence's number if it was the `last` device here
+    /// and, as far as this node knows, everywhere.
+    pub(super) fn left_alone(&self, user: &UserId, device: &DeviceId, last: bool) -> Option<u64> {
         let mut users = self.users.lock();
         let own = users.get_mut(user)?;
         own.stale.push(device.clone());
-        if !own.devices.is_empty() || own.elsewhere {
+        if !last || own.elsewhere {
             return None;
         }
         // Numbers that Redis gives are times: these are always lower.

@@ -305,12 +305,12 @@ impl Presence for RedisPresence {
         user: &UserId,
         device: &DeviceId,
     ) -> Result<Option<Absence>, Unavailable> {
-        let was_here = self.mirror.leave(user, device);
+        let last = self.mirror.leave(user, device);
         let name = self.name();
         let asked = self.scripts.leave(&self.redis, user, &name, device);
         let Some(left) = self.ask(asked).await else {
-            let absence = self.mirror.left_alone(user, device);
-            return Ok(absence.filter(|_| was_here).map(Absence));
+            let absence = self.mirror.left_alone(user, device, last);
+            return Ok(absence.map(Absence));
         };
         self.mirror.left(user, left);
         Ok(match left {

@@ -76,7 +76,7 @@ async fn a_stop_is_announced_then_lets_connections_go_bit_by_bit() {
         spread > Duration::from_millis(200),
         "all at once: {spread:?}"
     );
-    assert_eq!(node.stop().await, Stopped::Clean);
+    assert_eq!(node.stopped().await, Stopped::Clean);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,14 +81,19 @@ impl Node {
         }
     }
 
-    /// What a first SIGTERM does; [`Node::stop`] is the second one then.
+    /// What a SIGTERM does; after it [`Node::stop`] is the second one.
     pub fn begin_stop(&self) {
         self.shutdown.trigger();
     }
 
     /// Stops the node as SIGTERM does.
-    pub async fn stop(mut self) -> Stopped {
+    pub async fn stop(self) -> Stopped {
         self.shutdown.trigger();
+        self.stopped().await
+    }
+
+    /// Waits until it has stopped.
+    pub async fn stopped(mut self) -> Stopped {
         (&mut self.stopped).await.unwrap()
     }
 
