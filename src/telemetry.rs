@@ -105,6 +105,10 @@ catalogue! {
     Counter [] PRESENCE_REASSERTED_TOTAL = "porchlight_presence_reasserted_total";
     /// Messages published by the sweeper because the node that committed them did not.
     Counter [] OUTBOX_SWEPT_TOTAL = "porchlight_outbox_swept_total";
+    /// Whether a connection to Redis works: 1 or 0.
+    Gauge ["connection"] REDIS_UP = "porchlight_redis_up";
+    /// Times that a connection to Redis came about, the first one too.
+    Counter ["connection"] REDIS_CONNECTED_TOTAL = "porchlight_redis_connected_total";
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod dialect;
 mod edge;
 mod http;
 mod presence;
+mod redis;
 mod shutdown;
 mod store;
 mod structure;

@@ -226,6 +226,13 @@ impl Mirror {
         }
     }
 
+    /// Redis may have forgotten something.
+    pub(super) fn doubt(&self) {
+        for own in self.users.lock().values_mut() {
+            own.asserted = false;
+        }
+    }
+
     /// Those of whom Redis has to be told: with devices, or announced online by others' knowledge.
     pub(super) fn unasserted(&self, known_only: bool, most: usize) -> Vec<Unasserted> {
         let users = self.users.lock();

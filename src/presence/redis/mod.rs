@@ -14,7 +14,6 @@ mod scripts;
 mod tend;
 
 use std::{
-    fmt,
     future::Future,
     sync::{
         Arc,
@@ -43,11 +42,10 @@ use crate::{
     chat::{
         Absence, DeviceId, Presence, PresenceChange, PresenceInfo, Status, Unavailable, UserId,
     },
+    redis::{Redis, unavailable},
     telemetry,
 };
 
-/// How long an answer may take before this node goes on without it.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// Users in one round trip.
 const BATCH: usize = 256;
 /// Changes that wait to be announced.
@@ -72,7 +70,7 @@ impl PresenceTimes {
 
 /// Presence shared with other nodes.
 pub struct RedisPresence {
-    redis: Client,
+    redis: Arc<Redis>,
     keys: Keys,
     scripts: Scripts,
     times: PresenceTimes,
@@ -96,27 +94,10 @@ struct Name {
     registered: bool,
 }
 
-/// Why Redis did not do what it was asked.
-#[derive(Debug)]
-enum Failure {
-    Redis(Error),
-    TooSlow,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            // The kind, not the text, which could hold what was sent.
-            Self::Redis(e) => write!(f, "{:?}", e.kind()),
-            Self::TooSlow => write!(f, "no answer within {} ms", PATIENCE.as_millis()),
-        }
-    }
-}
-
 impl RedisPresence {
-    /// Presence in the Redis that the client is connected to, or will be. `prefix` starts every key.
-    pub fn new(redis: Client, prefix: &str, times: PresenceTimes) -> Arc<Self> {
-        let keys = Keys::new(prefix);
+    /// Presence in this Redis.
+    pub fn new(redis: Arc<Redis>, times: PresenceTimes) -> Arc<Self> {
+        let keys = Keys::new(redis.prefix());
         let (news, heard) = mpsc::channel(NEWS);
         metrics::gauge!(telemetry::PRESENCE_SHARED).set(0.0);
         Arc::new(Self {
@@ -141,15 +122,24 @@ impl RedisPresence {
         self.name.lock().now.clone()
     }
 
-    /// What Redis answers, in time; while it is known to be away nobody waits for it.
-    async fn ask<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Option<T> {
-        if !self.is_shared() {
-            return None;
+    /// The way to Redis, unless it is known to be away, so that nobody waits for it.
+    fn client(&self) -> Option<&Client> {
+        match self.redis.commands().client() {
+            _ if !self.is_shared() => None,
+            Ok(client) => Some(client),
+            Err(e) => {
+                self.alone(&e);
+                None
+            }
         }
-        match in_time(asked).await {
+    }
+
+    /// What Redis answers, if it does.
+    async fn ask<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Option<T> {
+        match answered(asked).await {
             Ok(answer) => Some(answer),
-            Err(failure) => {
-                self.alone(&failure);
+            Err(e) => {
+                self.alone(&e);
                 None
             }
         }
@@ -159,10 +149,14 @@ impl RedisPresence {
         self.shared.load(Ordering::Acquire)
     }
 
-    fn alone(&self, failure: &Failure) {
+    fn alone(&self, failure: &Unavailable) {
         if self.shared.swap(false, Ordering::AcqRel) {
             metrics::gauge!(telemetry::PRESENCE_SHARED).set(0.0);
-            tracing::warn!(%failure, "presence is not shared: this node knows its own users only");
+            let cause: &dyn std::error::Error = &*failure.source;
+            tracing::warn!(
+                cause,
+                "presence is not shared: this node knows its own users only"
+            );
         }
     }
 
@@ -175,10 +169,11 @@ impl RedisPresence {
 
     /// Those users' statuses, `None` of those who are not announced.
     async fn statuses(&self, users: &[UserId]) -> Option<Vec<Option<Status>>> {
+        let redis = self.client()?;
         let mut found = Vec::with_capacity(users.len());
         for some in users.chunks(BATCH) {
             let asked = async {
-                let pipeline = self.redis.pipeline();
+                let pipeline = redis.pipeline();
                 for user in some {
                     let fields = vec!["s", "v"];
                     let () = pipeline.hmget(self.keys.announced(user), fields).await?;
@@ -199,18 +194,18 @@ impl RedisPresence {
 
     /// A page of those who have devices anywhere or had until a moment ago, by id.
     async fn candidates(&self, after: Option<&UserId>, limit: u32) -> Option<Vec<UserId>> {
+        let redis = self.client()?;
         let from = after.map_or_else(lowest, |user| ZRange {
             kind: ZRangeKind::Exclusive,
             range: ZRangeBound::Lex(user.as_str().to_owned()),
         });
         let asked = async {
-            let nodes: Vec<String> = self.redis.smembers(self.keys.nodes()).await?;
+            let nodes: Vec<String> = redis.smembers(self.keys.nodes()).await?;
             let page = |node: String| {
                 let (key, from) = (self.keys.users(&node), from.clone());
                 let limit = Some((0, i64::from(limit)));
                 async move {
-                    let page: Vec<String> =
-                        self.redis.zrangebylex(key, from, highest(), limit).await?;
+                    let page: Vec<String> = redis.zrangebylex(key, from, highest(), limit).await?;
                     Ok::<_, Error>(page)
                 }
             };
@@ -266,29 +261,30 @@ fn new_name() -> Arc<str> {
     DeviceId::generate().as_str().into()
 }
 
-async fn in_time<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(answer) => answer.map_err(Failure::Redis),
-        Err(_) => Err(Failure::TooSlow),
-    }
+/// What Redis answers.
+async fn answered<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Unavailable> {
+    asked.await.map_err(unavailable)
 }
 
 #[async_trait]
 impl Presence for RedisPresence {
     async fn enter(&self, user: &UserId, device: &DeviceId) -> Result<bool, Unavailable> {
         let first = self.mirror.enter(user, device);
+        let Some(redis) = self.client() else {
+            return Ok(self.mirror.entered_alone(user));
+        };
         let name = self.name();
         // The node's set is told first: whoever is in a user's set is found when the node dies.
         let listed = async {
             match first {
-                true => self.list(&name, std::slice::from_ref(user)).await,
+                true => self.list(redis, &name, std::slice::from_ref(user)).await,
                 false => Ok(()),
             }
         };
         let devices = std::slice::from_ref(device);
         let assert = self
             .scripts
-            .assert(&self.redis, user, &name, devices, Shown::default());
+            .assert(redis, user, &name, devices, Shown::default());
         let asked = async { tokio::try_join!(listed, assert) };
         let Some(((), found)) = self.ask(asked).await else {
             return Ok(self.mirror.entered_alone(user));
@@ -306,9 +302,15 @@ impl Presence for RedisPresence {
         device: &DeviceId,
     ) -> Result<Option<Absence>, Unavailable> {
         let last = self.mirror.leave(user, device);
-        let name = self.name();
-        let asked = self.scripts.leave(&self.redis, user, &name, device);
-        let Some(left) = self.ask(asked).await else {
+        let left = match self.client() {
+            Some(redis) => {
+                let name = self.name();
+                self.ask(self.scripts.leave(redis, user, &name, device))
+                    .await
+            }
+            None => None,
+        };
+        let Some(left) = left else {
             let absence = self.mirror.left_alone(user, device, last);
             return Ok(absence.map(Absence));
         };
@@ -320,8 +322,11 @@ impl Presence for RedisPresence {
     }
 
     async fn settle(&self, user: &UserId, absence: Absence) -> Result<bool, Unavailable> {
-        let asked = self.scripts.settle(&self.redis, user, absence.0);
-        match self.ask(asked).await {
+        let ended = match self.client() {
+            Some(redis) => self.ask(self.scripts.settle(redis, user, absence.0)).await,
+            None => None,
+        };
+        match ended {
             Some(ended) => {
                 self.mirror.settled(user, ended);
                 Ok(ended)
@@ -331,8 +336,11 @@ impl Presence for RedisPresence {
     }
 
     async fn set_status(&self, user: &UserId, status: Status) -> Result<bool, Unavailable> {
-        let asked = self.scripts.set_status(&self.redis, user, status);
-        match self.ask(asked).await {
+        let set = match self.client() {
+            Some(redis) => self.ask(self.scripts.set_status(redis, user, status)).await,
+            None => None,
+        };
+        match set {
             Some(shown) => {
                 if let Some(shown) = shown {
                     self.mirror.shows(user, shown);
@@ -361,8 +369,10 @@ impl Presence for RedisPresence {
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<DeviceId>, Unavailable> {
-        let asked = self.redis.smembers(self.keys.devices(user));
-        let members: Option<Vec<String>> = self.ask(asked).await;
+        let members: Option<Vec<String>> = match self.client() {
+            Some(redis) => self.ask(redis.smembers(self.keys.devices(user))).await,
+            None => None,
+        };
         let Some(members) = members else {
             return Ok(self.mirror.devices(user));
         };
@@ -380,8 +390,9 @@ impl Presence for RedisPresence {
     async fn close(&self) {
         // Others take over once the grace is over; until then users may come back elsewhere.
         let (name, grace) = (self.name(), self.times.grace);
+        let Some(redis) = self.client() else { return };
         if self
-            .ask(self.sign_of_life(&name, grace, true))
+            .ask(self.sign_of_life(redis, &name, grace, true))
             .await
             .is_some()
         {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use fred::{
+    clients::Client,
     error::Error,
     prelude::*,
     types::{Expiration, SetOptions},
@@ -14,14 +15,17 @@ use fred::{
 use futures_util::future::try_join_all;
 
 use super::{
-    BATCH, Failure, RedisPresence, in_time, mirror::Unasserted, new_name, scripts::Released,
+    BATCH, RedisPresence, answered,
+    mirror::{Unasserted, Unsettled},
+    new_name,
+    scripts::Released,
 };
 use crate::{
-    chat::{PresenceChange, UserId},
+    chat::{PresenceChange, Unavailable, UserId},
     telemetry,
 };
 
-type Done<T = ()> = Result<T, Failure>;
+type Done<T = ()> = Result<T, Unavailable>;
 
 impl RedisPresence {
     /// Does what has to be done, for ever; the caller ends it by dropping the future.
@@ -32,27 +36,39 @@ impl RedisPresence {
 
     /// Does it once, for a node that is about to serve.
     pub async fn begin(&self) {
-        if let Err(failure) = self.round().await {
-            tracing::warn!(%failure, "presence is not shared yet");
+        let mut link = self.redis.commands().watch();
+        let up = link.wait_for(|link| link.up);
+        let _ = tokio::time::timeout(self.redis.timeout(), up).await;
+        if let Err(e) = self.round().await {
+            let cause: &dyn std::error::Error = &*e.source;
+            tracing::warn!(cause, "presence is not shared yet");
         }
     }
 
     async fn keep_alive(&self) {
         loop {
             tokio::time::sleep(self.times.heartbeat).await;
-            if let Err(failure) = self.beat().await {
-                self.alone(&failure);
+            if let Err(e) = self.beat().await {
+                self.alone(&e);
             }
         }
     }
 
     async fn tend(&self) {
+        let mut link = self.redis.commands().watch();
+        let mut epoch = link.borrow().epoch;
         loop {
             // Not all nodes at the same time.
             let jitter = rand::random_range(0.8..1.2);
-            tokio::time::sleep(self.times.heartbeat.mul_f64(jitter)).await;
-            if let Err(failure) = self.round().await {
-                self.alone(&failure);
+            let pause = self.times.heartbeat.mul_f64(jitter);
+            let _ = tokio::time::timeout(pause, link.changed()).await;
+            let now = link.borrow_and_update().epoch;
+            if std::mem::replace(&mut epoch, now) != now {
+                // Another server may be there now, which knows less.
+                self.mirror.doubt();
+            }
+            if let Err(e) = self.round().await {
+                self.alone(&e);
             }
         }
     }
@@ -77,14 +93,14 @@ impl RedisPresence {
     /// Says that the node lives. `only_if_alive` does not revive one that counts as dead.
     pub(super) async fn sign_of_life(
         &self,
+        redis: &Client,
         name: &str,
         life: Duration,
         only_if_alive: bool,
     ) -> Result<bool, Error> {
         let life = i64::try_from(life.as_millis()).unwrap_or(i64::MAX).max(1);
         let options = only_if_alive.then_some(SetOptions::XX);
-        let set: Option<String> = self
-            .redis
+        let set: Option<String> = redis
             .set(
                 self.keys.alive(name),
                 "1",
@@ -97,16 +113,17 @@ impl RedisPresence {
     }
 
     async fn beat(&self) -> Done {
+        let redis = self.redis.commands().client()?;
         let name = self.name.lock().clone();
         let life = self.times.life();
-        let alive = in_time(self.sign_of_life(&name.now, life, name.registered)).await?;
+        let alive = answered(self.sign_of_life(redis, &name.now, life, name.registered)).await?;
         if !alive {
             self.rename(&name.now);
             let name = self.name();
-            in_time(self.sign_of_life(&name, life, false)).await?;
+            answered(self.sign_of_life(redis, &name, life, false)).await?;
         }
         let name = self.name();
-        let () = in_time(self.redis.sadd(self.keys.nodes(), &*name)).await?;
+        let () = answered(redis.sadd(self.keys.nodes(), &*name)).await?;
         let mut present = self.name.lock();
         present.registered |= Arc::ptr_eq(&name, &present.now);
         Ok(())
@@ -130,15 +147,23 @@ impl RedisPresence {
     async fn was_reaped(&self) -> Done<bool> {
         let former = self.name.lock().former.clone();
         match former {
-            Some(former) => in_time(self.redis.exists(self.keys.gone(&former))).await,
+            Some(former) => {
+                let redis = self.redis.commands().client()?;
+                answered(redis.exists(self.keys.gone(&former))).await
+            }
             None => Ok(false),
         }
     }
 
     /// Adds users to those of this node.
-    pub(super) async fn list(&self, name: &str, users: &[UserId]) -> Result<(), Error> {
+    pub(super) async fn list(
+        &self,
+        redis: &Client,
+        name: &str,
+        users: &[UserId],
+    ) -> Result<(), Error> {
         let members: Vec<_> = users.iter().map(|u| (0.0, u.as_str())).collect();
-        self.redis
+        redis
             .zadd(self.keys.users(name), None, None, false, false, members)
             .await
     }
@@ -159,6 +184,7 @@ impl RedisPresence {
     }
 
     async fn assert_all(&self, mut due: Vec<Unasserted>) -> Done {
+        let redis = self.redis.commands().client()?;
         if self.was_reaped().await? {
             // Those without devices were announced offline by whoever reaped.
             due.retain(|told| {
@@ -174,12 +200,11 @@ impl RedisPresence {
         if users.is_empty() {
             return Ok(());
         }
-        in_time(self.list(&name, &users)).await?;
+        answered(self.list(redis, &name, &users)).await?;
         let assert = |told: &Unasserted| {
             let (user, devices, shown) = (told.user.clone(), told.devices.clone(), told.shown);
             let (name, restated) = (name.clone(), told.restated);
             async move {
-                let redis = &self.redis;
                 let found = self.scripts.assert(redis, &user, &name, &devices, shown);
                 let found = found.await?;
                 if restated {
@@ -188,7 +213,7 @@ impl RedisPresence {
                 Ok(found)
             }
         };
-        let found = in_time(try_join_all(due.iter().map(assert))).await?;
+        let found = answered(try_join_all(due.iter().map(assert))).await?;
         metrics::counter!(telemetry::PRESENCE_REASSERTED_TOTAL).increment(due.len() as u64);
         // After the assertions: whoever was announced offline before them was so under this mark.
         let reaped = self.was_reaped().await?;
@@ -202,18 +227,17 @@ impl RedisPresence {
     }
 
     /// Settles absences that nobody settled, such as those of a time without Redis.
-    async fn settle_left(&self, unsettled: &[super::mirror::Unsettled]) -> Done {
+    async fn settle_left(&self, unsettled: &[Unsettled]) -> Done {
+        let redis = self.redis.commands().client()?;
         let (name, grace) = (self.name(), self.times.grace);
-        let release = |one: &super::mirror::Unsettled| {
+        let release = |one: &Unsettled| {
             let (user, stale, name) = (one.user.clone(), one.stale.clone(), name.clone());
             async move {
-                let release = self
-                    .scripts
-                    .release(&self.redis, &user, grace, &name, &stale);
+                let release = self.scripts.release(redis, &user, grace, &name, &stale);
                 release.await
             }
         };
-        let released = in_time(try_join_all(unsettled.iter().map(release))).await?;
+        let released = answered(try_join_all(unsettled.iter().map(release))).await?;
         for (one, released) in unsettled.iter().zip(released) {
             self.mirror.released(one, released == Released::Early);
             if released == Released::Offline {
@@ -225,6 +249,7 @@ impl RedisPresence {
 
     /// Forgets users with whom this node has nothing to do any more.
     async fn forget(&self) -> Done {
+        let redis = self.redis.commands().client()?;
         loop {
             let over = self.mirror.take_over(BATCH);
             if over.is_empty() {
@@ -232,11 +257,11 @@ impl RedisPresence {
             }
             let name = self.name();
             let members: Vec<_> = over.iter().map(UserId::as_str).collect();
-            let () = in_time(self.redis.zrem(self.keys.users(&name), members)).await?;
+            let () = answered(redis.zrem(self.keys.users(&name), members)).await?;
             // They may have come back while this was under way.
             let back = self.mirror.present(&over);
             if !back.is_empty() {
-                in_time(self.list(&self.name(), &back)).await?;
+                answered(self.list(redis, &self.name(), &back)).await?;
             }
         }
     }
@@ -244,20 +269,21 @@ impl RedisPresence {
     // --- Nodes that died -----------------------------------------------------------------------
 
     async fn reap(&self) -> Done {
+        let redis = self.redis.commands().client()?;
         let name = self.name();
-        let nodes: Vec<String> = in_time(self.redis.smembers(self.keys.nodes())).await?;
+        let nodes: Vec<String> = answered(redis.smembers(self.keys.nodes())).await?;
         let others: Vec<_> = nodes.into_iter().filter(|n| **n != *name).collect();
         if others.is_empty() {
             return Ok(());
         }
         let asked = async {
-            let pipeline = self.redis.pipeline();
+            let pipeline = redis.pipeline();
             for node in &others {
                 let () = pipeline.exists(self.keys.alive(node)).await?;
             }
             pipeline.all::<Vec<bool>>().await
         };
-        let alive = in_time(asked).await?;
+        let alive = answered(asked).await?;
         for (node, _) in others.iter().zip(alive).filter(|(_, alive)| !alive) {
             self.take_from(node, &name).await?;
         }
@@ -266,17 +292,16 @@ impl RedisPresence {
 
     /// Takes a dead node's users over, as long as nobody else does.
     async fn take_from(&self, node: &str, name: &str) -> Done {
+        let redis = self.redis.commands().client()?;
         let (key, grace) = (self.keys.users(node), self.times.grace);
         let (mut early, mut taken) = (0, 0_u64);
         loop {
-            if !in_time(self.scripts.claim(&self.redis, node, name)).await? {
+            if !answered(self.scripts.claim(redis, node, name)).await? {
                 return Ok(());
             }
             let until = early + i64::try_from(BATCH).unwrap_or(i64::MAX) - 1;
-            let page = self
-                .redis
-                .zrange(&key, early, until, None, false, None, false);
-            let page: Vec<String> = in_time(page).await?;
+            let page = redis.zrange(&key, early, until, None, false, None, false);
+            let page: Vec<String> = answered(page).await?;
             if page.is_empty() {
                 break;
             }
@@ -284,9 +309,9 @@ impl RedisPresence {
             let users: Vec<_> = page.iter().filter_map(|u| UserId::new(u).ok()).collect();
             let reap = |user: &UserId| {
                 let user = user.clone();
-                async move { self.scripts.reap(&self.redis, &user, grace, node).await }
+                async move { self.scripts.reap(redis, &user, grace, node).await }
             };
-            let reaped = in_time(try_join_all(users.iter().map(reap))).await?;
+            let reaped = answered(try_join_all(users.iter().map(reap))).await?;
             let mut waiting = Vec::new();
             for (user, released) in users.iter().zip(reaped) {
                 match released {
@@ -303,7 +328,7 @@ impl RedisPresence {
                 .collect();
             taken += done.len() as u64;
             if !done.is_empty() {
-                let () = in_time(self.redis.zrem(&key, done)).await?;
+                let () = answered(redis.zrem(&key, done)).await?;
             }
         }
         metrics::counter!(telemetry::PRESENCE_REAPED_TOTAL).increment(taken);
@@ -317,8 +342,8 @@ impl RedisPresence {
         }
         if early == 0 {
             // An empty set of users is no key any more.
-            let () = in_time(self.redis.srem(self.keys.nodes(), node)).await?;
-            let () = in_time(self.redis.del(self.keys.reaper(node))).await?;
+            let () = answered(redis.srem(self.keys.nodes(), node)).await?;
+            let () = answered(redis.del(self.keys.reaper(node))).await?;
         }
         Ok(())
     }

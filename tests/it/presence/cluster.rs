@@ -5,11 +5,11 @@ use std::time::Instant;
 use porchlight::chat::{Presence, PresenceChange, Status};
 
 use super::{NodePresence, TIMES, changes_of, device, seen, user};
-use crate::support::redis::RedisServer;
+use crate::support::redis::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_on_two_nodes_are_one_user() {
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let (a, b) = (
         NodePresence::start(&server).await,
         NodePresence::start(&server).await,
@@ -51,7 +51,7 @@ async fn devices_on_two_nodes_are_one_user() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_nodes_users_are_told_offline_once_however_many_notice() {
     const USERS: usize = 1000;
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let mut dead = NodePresence::start(&server).await;
     let mut others = Vec::new();
     for _ in 0..3 {
@@ -91,7 +91,7 @@ async fn a_dead_nodes_users_are_told_offline_once_however_many_notice() {
 /// Those who left a living node a moment ago have their grace, whoever else is being reaped.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_absence_on_a_living_node_keeps_its_grace() {
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let (mut dead, b) = (
         NodePresence::start(&server).await,
         NodePresence::start(&server).await,
@@ -113,7 +113,7 @@ async fn an_absence_on_a_living_node_keeps_its_grace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_stops_hands_its_users_over() {
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let (mut a, b) = (
         NodePresence::start(&server).await,
         NodePresence::start(&server).await,
@@ -145,7 +145,7 @@ async fn a_node_that_stops_hands_its_users_over() {
 /// The last node was stopped and started again: nobody else could take over.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_node_takes_over_from_the_last_one() {
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let mut a = NodePresence::start(&server).await;
     a.presence
         .enter(&user("ann"), &device("phone"))
@@ -162,7 +162,7 @@ async fn the_next_node_takes_over_from_the_last_one() {
 /// A node that was taken for dead comes back: its users are there, and are told so once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_back_from_the_dead_tells_of_its_users_again() {
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let (mut a, b) = (
         NodePresence::start(&server).await,
         NodePresence::start(&server).await,
@@ -204,7 +204,7 @@ async fn a_node_back_from_the_dead_tells_of_its_users_again() {
 /// What was there for users who are gone is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_of_those_who_are_gone() {
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let a = NodePresence::start(&server).await;
     for n in 0..300 {
         let (one, device) = (user(&n.to_string()), device(&n.to_string()));

@@ -8,7 +8,7 @@ use porchlight::{
 };
 
 use super::{NodePresence, device, seen, user};
-use crate::support::redis::RedisServer;
+use crate::support::redis::Server;
 
 async fn first_in_and_last_out(presence: &dyn Presence) {
     let (ann, phone, laptop) = (user("ann"), device("phone"), device("laptop"));
@@ -172,7 +172,7 @@ async fn memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis() {
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let node = NodePresence::start(&server).await;
     all(node.presence.clone()).await;
     assert_eq!(
@@ -184,9 +184,8 @@ async fn redis() {
 /// As far as it goes without other nodes: Redis was never there.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_that_is_down() {
-    let mut server = RedisServer::start();
-    let client = super::connect(&server).await;
+    let mut server = Server::start(&[]);
     server.stop();
-    let node = NodePresence::over(client).await;
+    let node = NodePresence::start(&server).await;
     all(node.presence.clone()).await;
 }

@@ -8,14 +8,16 @@ mod slots;
 
 use std::{sync::Arc, time::Duration};
 
-use fred::{clients::Client, prelude::*};
 use porchlight::{
     chat::{DeviceId, Presence, PresenceChange, PresenceInfo, UserId},
+    config::{self, Sources},
     presence::{PresenceTimes, RedisPresence},
+    redis::Redis,
 };
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::support::redis::RedisServer;
+use crate::support::redis::Server;
 
 /// Short, so that tests are; long enough for a busy machine.
 const TIMES: PresenceTimes = PresenceTimes {
@@ -37,34 +39,43 @@ async fn seen(presence: &dyn Presence, user: &UserId) -> PresenceInfo {
     presence.get(users).await.unwrap().remove(0)
 }
 
-/// Connects to a server.
-async fn connect(server: &RedisServer) -> Client {
-    let config = Config::from_url(&server.url()).unwrap();
-    let mut builder = Builder::from_config(config);
-    builder.with_performance_config(|c| c.default_command_timeout = Duration::from_secs(1));
-    builder.set_policy(ReconnectPolicy::new_constant(0, 50));
-    let client = builder.build().unwrap();
-    client.init().await.unwrap();
-    client
+/// The way to a Redis, by these settings in the environment's words. It ends with the guard.
+fn connect(settings: &[(&str, &str)]) -> (Arc<Redis>, DropGuard) {
+    let names = settings
+        .iter()
+        .map(|(key, value)| (format!("PORCHLIGHT_REDIS_{key}"), (*value).to_owned()))
+        .chain([
+            ("DATABASE_URL".to_owned(), "postgres://db/x".to_owned()),
+            ("PORCHLIGHT_REDIS_PREFIX".to_owned(), "test".to_owned()),
+        ]);
+    let config = config::load(&Sources::new(None, names)).unwrap().config;
+    let redis = Arc::new(Redis::new(&config.redis).unwrap());
+    let stop = CancellationToken::new();
+    let (keeping, until) = (redis.clone(), stop.clone());
+    tokio::spawn(async move { keeping.keep(until).await });
+    (redis, stop.drop_guard())
 }
 
 /// A node's presence, with what it does all the time.
 struct NodePresence {
     presence: Arc<RedisPresence>,
     running: Option<JoinHandle<()>>,
+    _connected: DropGuard,
 }
 
 impl NodePresence {
-    async fn start(server: &RedisServer) -> Self {
-        Self::over(connect(server).await).await
+    async fn start(server: &Server) -> Self {
+        Self::with(&[("URL", &server.url())]).await
     }
 
-    async fn over(client: Client) -> Self {
-        let presence = RedisPresence::new(client, "test", TIMES);
+    async fn with(settings: &[(&str, &str)]) -> Self {
+        let (redis, connected) = connect(settings);
+        let presence = RedisPresence::new(redis, TIMES);
         presence.begin().await;
         let mut node = Self {
             presence,
             running: None,
+            _connected: connected,
         };
         node.revive();
         node

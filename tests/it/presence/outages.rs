@@ -3,11 +3,11 @@
 use porchlight::chat::{Presence, PresenceChange, Status};
 
 use super::{NodePresence, changes_of, device, seen, user};
-use crate::support::{node::until, redis::RedisServer};
+use crate::support::{node::until, redis::Server};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_redis_is_told_again_and_nobody_is_announced_anew() {
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let (a, b) = (
         NodePresence::start(&server).await,
         NodePresence::start(&server).await,
@@ -56,7 +56,7 @@ async fn an_emptied_redis_is_told_again_and_nobody_is_announced_anew() {
 /// Somebody leaves in the moment in which Redis knows nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_an_emptied_redis_is_told_offline_once() {
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let (mut a, b) = (
         NodePresence::start(&server).await,
         NodePresence::start(&server).await,
@@ -99,7 +99,7 @@ async fn who_leaves_an_emptied_redis_is_told_offline_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_a_node_knows_its_own_users_and_tells_of_them_later() {
-    let mut server = RedisServer::start();
+    let mut server = Server::start(&[]);
     let (a, b) = (
         NodePresence::start(&server).await,
         NodePresence::start(&server).await,
@@ -159,7 +159,7 @@ async fn without_redis_a_node_knows_its_own_users_and_tells_of_them_later() {
     assert!(!b.is_online("ann").await, "not one of its own");
     assert_eq!(a.presence.online(None, 9).await.unwrap().len(), 3);
 
-    server.start_again();
+    server.restart();
     let told = changes_of(&[&a, &b]).await;
     // There was no way to tell the others of these two.
     let (offline, online) = (PresenceChange::Offline, PresenceChange::Online);
@@ -177,7 +177,7 @@ async fn without_redis_a_node_knows_its_own_users_and_tells_of_them_later() {
 /// Redis was away for a while but forgot nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_while_redis_is_silent_is_told_offline_later() {
-    let server = RedisServer::start();
+    let server = Server::start(&[]);
     let a = NodePresence::start(&server).await;
     let mut b = NodePresence::start(&server).await;
     a.presence

@@ -1,22 +1,17 @@
 //! A Redis Cluster: whatever one script or command names is in one slot, wherever its slot is.
 
-use fred::{
-    clients::Client,
-    prelude::*,
-    types::config::{ClusterDiscoveryPolicy, Server},
-};
 use porchlight::chat::{Presence, PresenceChange};
 
 use super::{NodePresence, changes_of, conformance, device, user};
-use crate::support::{node::until, redis::RedisServer};
+use crate::support::{node::until, redis::Server};
 
 /// Three masters that share the slots.
-struct RedisCluster(Vec<RedisServer>);
+struct RedisCluster(Vec<Server>);
 
 impl RedisCluster {
     async fn start() -> Self {
         let servers: Vec<_> = (0..3)
-            .map(|_| RedisServer::with(&["--cluster-enabled", "yes"]))
+            .map(|_| Server::start(&["--cluster-enabled", "yes"]))
             .collect();
         let addresses: Vec<_> = servers
             .iter()
@@ -26,7 +21,7 @@ impl RedisCluster {
         args.extend(addresses.iter().map(String::as_str));
         args.push("--cluster-yes");
         let made = servers[0].cli(&args);
-        let whole = |s: &RedisServer| {
+        let whole = |s: &Server| {
             let info = s.cli(&["cluster", "info"]);
             info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
         };
@@ -38,28 +33,20 @@ impl RedisCluster {
         Self(servers)
     }
 
-    async fn connect(&self) -> Client {
-        let server = |s: &RedisServer| Server::new("127.0.0.1", s.port());
-        let config = Config {
-            server: ServerConfig::Clustered {
-                hosts: self.0.iter().map(server).collect(),
-                policy: ClusterDiscoveryPolicy::UseCache,
-            },
-            ..Config::default()
-        };
-        let client = Builder::from_config(config).build().unwrap();
-        client.init().await.unwrap();
-        client
+    async fn node(&self) -> NodePresence {
+        let hosts = self.0.iter().map(|s| format!("127.0.0.1:{}", s.port()));
+        let url = format!("redis://{}", hosts.collect::<Vec<_>>().join(","));
+        NodePresence::with(&[("URL", &url), ("CLUSTER", "true")]).await
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_cluster_is_as_good() {
     let cluster = RedisCluster::start().await;
-    let mut a = NodePresence::over(cluster.connect().await).await;
+    let mut a = cluster.node().await;
     conformance::all(a.presence.clone()).await;
 
-    let b = NodePresence::over(cluster.connect().await).await;
+    let b = cluster.node().await;
     let left: Vec<_> = a.presence.online(None, 1000).await.unwrap();
     assert!(left.len() > 10);
     for server in &cluster.0 {

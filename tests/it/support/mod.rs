@@ -5,3 +5,4 @@ pub mod node;
 pub mod postgres;
 pub mod redis;
 pub mod sio;
+pub mod watched;
