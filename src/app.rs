@@ -1,4 +1,6 @@
-//! The composition root: the only file that chooses backends and knows every part.
+//! The composition root: the only module that chooses backends and knows every part.
+
+mod cluster;
 
 use std::{
     fmt, io,
@@ -12,18 +14,16 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::cluster::Cluster;
 use crate::{
     auth::{AuthConfigError, Authenticator},
-    bus::MemoryBus,
-    chat::{
-        Bus, Chat, ChatError, Clock, Parts, Presence, Profile, Rules, Store, SystemClock, UserId,
-    },
+    chat::{Chat, ChatError, Clock, Parts, Profile, Rules, Store, SystemClock, UserId},
     config::{self, Config, Demo},
     demo,
     dialect::{DialectError, Dialects},
     http::{self, ApiState, OpsState, Origins, Stats},
     limits::Limits,
-    presence::MemoryPresence,
+    redis,
     shutdown::{Shutdown, Stopped},
     socket::{
         accept,
@@ -65,6 +65,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] store::OpenError),
+    /// Redis cannot be used as configured.
+    #[error(transparent)]
+    Redis(#[from] redis::SettingsError),
     /// A key or secret cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthConfigError),
@@ -91,7 +94,7 @@ impl StartError {
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Auth(_) | Self::Dialects(_) | Self::UnknownDialect { .. }
+            Self::Auth(_) | Self::Redis(_) | Self::Dialects(_) | Self::UnknownDialect { .. }
         )
     }
 }
@@ -166,33 +169,29 @@ pub fn database_file(config: &Config) -> PathBuf {
 /// The parts that the use cases need, before any edge.
 struct Core {
     store: Arc<dyn Store>,
-    bus: Arc<dyn Bus>,
+    cluster: Cluster,
     hub: Arc<Hub>,
-    presence: Arc<dyn Presence>,
     chat: Arc<Chat>,
     clock: Arc<dyn Clock>,
 }
 
-async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> {
+async fn core(config: &Config, cluster: Cluster, tasks: &TaskTracker) -> Result<Core, StartError> {
     let store = store::open(&config.database, &database_file(config)).await?;
-    let bus: Arc<dyn Bus> = Arc::new(MemoryBus);
-    let presence: Arc<dyn Presence> = Arc::new(MemoryPresence::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let hub = Hub::new(store.clone(), bus.clone(), tasks.clone());
+    let hub = Hub::new(store.clone(), cluster.bus.clone(), tasks.clone());
     let chat = Chat::new(Parts {
         store: store.clone(),
-        bus: bus.clone(),
+        bus: cluster.bus.clone(),
         local: Arc::new(LocalHub(hub.clone())),
-        presence: presence.clone(),
+        presence: cluster.presence.clone(),
         clock: clock.clone(),
         rules: rules(&config.chat),
         tasks: tasks.clone(),
     });
     Ok(Core {
         store,
-        bus,
+        cluster,
         hub,
-        presence,
         chat,
         clock,
     })
@@ -200,7 +199,7 @@ async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> 
 
 /// The use cases without an edge, for commands. The caller closes the store.
 pub async fn open_chat(config: &Config) -> Result<(Arc<Chat>, Arc<dyn Store>), StartError> {
-    let core = core(config, &TaskTracker::new()).await?;
+    let core = core(config, Cluster::alone(), &TaskTracker::new()).await?;
     Ok((core.chat, core.store))
 }
 
@@ -220,7 +219,7 @@ fn rules(chat: &config::Chat) -> Rules {
 pub struct Running {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
-    presence: Arc<dyn Presence>,
+    cluster: Cluster,
     paths: Vec<Arc<SocketPathState>>,
     shutdown: Shutdown,
     drain: Drain,
@@ -244,7 +243,7 @@ impl Running {
             .await;
         let stopped = self.shutdown.stopped(self.patience).await;
         if stopped == Stopped::Clean {
-            self.presence.close().await;
+            self.cluster.leave().await;
         }
         self.store.close().await;
         self.ops.cancel();
@@ -267,12 +266,11 @@ pub async fn start(
     let tasks = shutdown.tasks().clone();
     let Core {
         store,
-        bus,
+        cluster,
         hub,
-        presence,
         chat,
         clock,
-    } = core(&config, &tasks).await?;
+    } = core(&config, Cluster::join(&config).await?, &tasks).await?;
 
     let edge = Arc::new(Edge {
         chat: chat.clone(),
@@ -333,7 +331,7 @@ pub async fn start(
     });
     let ops = http::ops(OpsState {
         store: store.clone(),
-        bus,
+        bus: cluster.bus.clone(),
         stats,
         metrics: metrics.clone(),
         clock,
@@ -365,6 +363,7 @@ pub async fn start(
     meanwhile.run(async move { telling.roster.run(&told, online).await });
     let (handing, recorder) = (hub.clone(), chat.clone());
     meanwhile.run(async move { handing.handed.run(&recorder).await });
+    meanwhile.run(cluster.tend());
     let watcher = chat.clone();
     meanwhile.run(async move { watcher.watch_presence().await });
     meanwhile.run(async move { chat.sweep_outbox().await });
@@ -377,7 +376,7 @@ pub async fn start(
     Ok(Running {
         store,
         hub,
-        presence,
+        cluster,
         paths,
         shutdown: shutdown.clone(),
         drain,
