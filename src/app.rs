@@ -1,9 +1,9 @@
 //! The composition root: the only module that chooses backends and knows every part.
 
 mod cluster;
+mod error;
 
 use std::{
-    fmt, io,
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -14,16 +14,20 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::error::StartError;
+
 use self::cluster::Cluster;
 use crate::{
-    auth::{AuthConfigError, Authenticator},
-    chat::{Chat, ChatError, Clock, Parts, Profile, Rules, Store, SystemClock, UserId},
+    auth::Authenticator,
+    blobs,
+    chat::{
+        Chat, ChatError, Clock, Parts, Profile, Rules, Store, SystemClock, UploadRules, UserId,
+    },
     config::{self, Config, Demo},
     demo,
-    dialect::{DialectError, Dialects},
+    dialect::Dialects,
     http::{self, ApiState, OpsState, Origins, Stats},
     limits::Limits,
-    redis,
     shutdown::{Shutdown, Stopped},
     socket::{
         accept,
@@ -40,76 +44,6 @@ use crate::{
 
 /// How often limiters forget keys that are idle.
 const LIMITS_SWEEP: Duration = Duration::from_secs(60);
-
-/// Why a node did not start. Each is one line for people.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {addr} ({key}): {source}")]
-    Listen {
-        /// The configuration's key.
-        key: &'static str,
-        /// The address.
-        addr: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The node's own secret cannot be read or made.
-    #[error("cannot keep a secret in {}: {source}", dir.display())]
-    Secret {
-        /// The data folder.
-        dir: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The database cannot be used.
-    #[error(transparent)]
-    Store(#[from] store::OpenError),
-    /// Redis cannot be used as configured.
-    #[error(transparent)]
-    Redis(#[from] redis::SettingsError),
-    /// A key or secret cannot be used.
-    #[error(transparent)]
-    Auth(#[from] AuthConfigError),
-    /// Dialects with mistakes.
-    #[error("{}", Lines(.0))]
-    Dialects(Vec<DialectError>),
-    /// A path names a dialect that does not exist.
-    #[error("socket[{index}].dialect: there is no dialect \"{name}\", only {known}")]
-    UnknownDialect {
-        /// Which of the paths.
-        index: usize,
-        /// The name.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// Metrics cannot be recorded.
-    #[error(transparent)]
-    Metrics(#[from] telemetry::InstallError),
-}
-
-impl StartError {
-    /// Whether the configuration is at fault, and not the world.
-    pub fn is_configuration(&self) -> bool {
-        matches!(
-            self,
-            Self::Auth(_) | Self::Redis(_) | Self::Dialects(_) | Self::UnknownDialect { .. }
-        )
-    }
-}
-
-struct Lines<'a>(&'a [DialectError]);
-
-impl fmt::Display for Lines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, error) in self.0.iter().enumerate() {
-            let end_of_last = if n > 0 { "\n" } else { "" };
-            write!(f, "{end_of_last}{error}")?;
-        }
-        Ok(())
-    }
-}
 
 /// The sockets that a node listens on, bound by the caller: tests bind port 0.
 pub struct Listeners {
@@ -177,15 +111,17 @@ struct Core {
 
 async fn core(config: &Config, cluster: Cluster, tasks: &TaskTracker) -> Result<Core, StartError> {
     let store = store::open(&config.database, &database_file(config)).await?;
+    let blobs = blobs::open(&config.uploads, &config.server.data_dir.join("uploads"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let hub = Hub::new(store.clone(), cluster.bus.clone(), tasks.clone());
     let chat = Chat::new(Parts {
         store: store.clone(),
+        blobs,
         bus: cluster.bus.clone(),
         local: Arc::new(LocalHub(hub.clone())),
         presence: cluster.presence.clone(),
         clock: clock.clone(),
-        rules: rules(&config.chat),
+        rules: rules(config),
         tasks: tasks.clone(),
     });
     Ok(Core {
@@ -203,15 +139,25 @@ pub async fn open_chat(config: &Config) -> Result<(Arc<Chat>, Arc<dyn Store>), S
     Ok((core.chat, core.store))
 }
 
-fn rules(chat: &config::Chat) -> Rules {
+/// The numbers that the use cases go by.
+pub fn rules(config: &Config) -> Rules {
+    let (chat, uploads) = (&config.chat, &config.uploads);
     Rules {
         max_content_chars: chat.max_content_chars,
+        max_attachments: chat.max_attachments,
         max_participants: chat.max_participants,
         page_size: chat.page_size,
         max_page_size: chat.max_page_size,
         typing_timeout: chat.typing_timeout,
         typing_throttle: chat.typing_throttle,
         presence_grace: chat.presence_grace,
+        uploads: UploadRules {
+            max_bytes: uploads.max_bytes,
+            types: uploads.types.clone(),
+            max_pixels: uploads.max_pixels,
+            thumbnail_side: uploads.thumbnail_side,
+            unused_after: uploads.unused_after,
+        },
     }
 }
 
@@ -359,6 +305,8 @@ pub async fn start(
     tasks.spawn(metrics.keep(served.clone()));
     let meanwhile = Meanwhile { served, tasks };
     meanwhile.run(async move { edge.expiry.run().await });
+    let uploads = chat.clone();
+    meanwhile.run(async move { uploads.sweep_uploads().await });
     let (telling, told) = (hub.clone(), chat.clone());
     meanwhile.run(async move { telling.roster.run(&told, online).await });
     let (handing, recorder) = (hub.clone(), chat.clone());

@@ -183,6 +183,11 @@ macro_rules! clients_on {
             }
 
             #[test]
+            fn files_and_search_in_every_dialect() {
+                $database.node("files.mjs", &[], NO_LIMITS);
+            }
+
+            #[test]
             fn several_paths_and_dialects_at_once() {
                 $database.node("paths.mjs", &[], PATHS);
             }
@@ -203,6 +208,38 @@ macro_rules! clients_on {
             }
         }
     };
+}
+
+#[test]
+fn presence_over_three_nodes() {
+    let mut redis = support::redis::Server::start(&[]);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let database = runtime.block_on(support::postgres::database()).url;
+    let url = redis.url();
+    let settings = [
+        NO_LIMITS,
+        &[
+            GRACE,
+            ("DATABASE_URL", &*database),
+            ("REDIS_URL", &*url),
+            ("PORCHLIGHT_CHAT_PRESENCE_HEARTBEAT_MS", "500"),
+        ],
+    ]
+    .concat();
+    let mut first = Gateway::start(&settings);
+    let mut others = [Gateway::start(&settings), Gateway::start(&settings)];
+    let path = clients().join("presence-cluster.mjs");
+    let urls = [first.url(), others[0].url(), others[1].url()];
+    let mut args = vec![path.to_str().expect("UTF-8")];
+    args.extend(urls.iter().map(String::as_str));
+    first.script("node", &args, &[], LIMIT, |line, _| match line {
+        "kill 2" => others[1].kill(),
+        "restart redis" => redis.restart(),
+        _ => {}
+    });
 }
 
 /// The gateway is replaced with everybody connected, as a rolling deployment does.

@@ -3,11 +3,13 @@
 mod support;
 
 mod auth;
+mod blobs;
 mod clients;
 mod config;
 mod demo;
 mod dialect;
 mod edge;
+mod files;
 mod http;
 mod presence;
 mod redis;
