@@ -1,5 +1,7 @@
 //! Redis loses what it knew, or is away: nobody is announced wrongly, nobody is forgotten.
 
+use std::time::{Duration, Instant};
+
 use porchlight::chat::{Presence, PresenceChange, Status};
 
 use super::{NodePresence, changes_of, device, seen, user};
@@ -214,5 +216,40 @@ async fn who_leaves_while_redis_is_silent_is_told_offline_later() {
             (user("bob"), offline),
             (user("cat"), online)
         ]
+    );
+}
+
+/// A Redis that hangs costs the first who asks a time-out, and nobody after.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_long_for_a_redis_that_hangs() {
+    let mut server = Server::start(&[]);
+    let timeout = ("COMMAND_TIMEOUT_MS", "300");
+    let a = NodePresence::with(&[("URL", &server.url()), timeout]).await;
+    a.presence
+        .enter(&user("ann"), &device("phone"))
+        .await
+        .unwrap();
+    server.pause(true);
+    let since = Instant::now();
+    for n in 0..200 {
+        let one = user(&format!("u{n}"));
+        assert!(a.presence.enter(&one, &device("phone")).await.unwrap());
+    }
+    assert!(
+        since.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        since.elapsed()
+    );
+    assert!(a.is_online("ann").await && a.is_online("u199").await);
+    server.pause(false);
+    let b = NodePresence::start(&server).await;
+    let all_known = async || b.presence.online(None, 1000).await.unwrap().len() == 201;
+    until(all_known, || "not everybody was told of".into()).await;
+    let mut online: Vec<_> = a.changes().await;
+    online.dedup();
+    assert!(
+        online
+            .iter()
+            .all(|(_, change)| *change == PresenceChange::Online)
     );
 }
