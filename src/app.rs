@@ -14,29 +14,28 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::cluster::{Cluster, Connected};
 pub use self::error::StartError;
+
+use self::cluster::{Cluster, Talking};
 use crate::{
     auth::Authenticator,
     blobs,
     chat::{
-        Bus, Chat, ChatError, Clock, Parts, Presence, Profile, Rules, Store, SystemClock,
-        UploadRules, UserId,
+        Chat, ChatError, Clock, Parts, Profile, Rules, Store, SystemClock, UploadRules, UserId,
     },
     config::{self, Config, Demo},
     demo,
     dialect::Dialects,
     http::{self, ApiState, OpsState, Origins, Stats},
     limits::Limits,
-    presence::MemoryPresence,
     shutdown::{Shutdown, Stopped},
     socket::{
         accept,
         deliver::LocalHub,
+        drain::{Drain, DrainRules},
         expiry::Expiry,
         front::Front,
         hub::Hub,
-        line::Cut,
         roster::RosterRules,
         server::{Edge, SocketPathState},
     },
@@ -104,39 +103,34 @@ pub fn database_file(config: &Config) -> PathBuf {
 /// The parts that the use cases need, before any edge.
 struct Core {
     store: Arc<dyn Store>,
-    bus: Arc<dyn Bus>,
+    cluster: Cluster,
     hub: Arc<Hub>,
     local: Arc<LocalHub>,
-    cluster: Cluster,
     chat: Arc<Chat>,
     clock: Arc<dyn Clock>,
 }
 
-async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> {
+async fn core(config: &Config, cluster: Cluster, tasks: &TaskTracker) -> Result<Core, StartError> {
     let store = store::open(&config.database, &database_file(config)).await?;
     let blobs = blobs::open(&config.uploads, &config.server.data_dir.join("uploads"))?;
-    let cluster = Cluster::of(config)?;
-    let bus = cluster.bus();
-    let presence: Arc<dyn Presence> = Arc::new(MemoryPresence::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let hub = Hub::new(store.clone(), bus.clone(), tasks.clone());
+    let hub = Hub::new(store.clone(), cluster.bus.clone(), tasks.clone());
     let local = Arc::new(LocalHub(hub.clone()));
     let chat = Chat::new(Parts {
         store: store.clone(),
         blobs,
-        bus: bus.clone(),
+        bus: cluster.bus.clone(),
         local: local.clone(),
-        presence,
+        presence: cluster.presence.clone(),
         clock: clock.clone(),
         rules: rules(config),
         tasks: tasks.clone(),
     });
     Ok(Core {
         store,
-        bus,
+        cluster,
         hub,
         local,
-        cluster,
         chat,
         clock,
     })
@@ -144,7 +138,7 @@ async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> 
 
 /// The use cases without an edge, for commands. The caller closes the store.
 pub async fn open_chat(config: &Config) -> Result<(Arc<Chat>, Arc<dyn Store>), StartError> {
-    let core = core(config, &TaskTracker::new()).await?;
+    let core = core(config, Cluster::alone(), &TaskTracker::new()).await?;
     Ok((core.chat, core.store))
 }
 
@@ -174,11 +168,13 @@ pub fn rules(config: &Config) -> Rules {
 pub struct Running {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
+    /// The way to other nodes, needed until the last commit is published.
+    cluster: Talking,
     paths: Vec<Arc<SocketPathState>>,
     shutdown: Shutdown,
+    drain: Drain,
+    drain_rules: DrainRules,
     patience: Duration,
-    /// The way to other nodes, needed until the last commit is published.
-    others: Connected,
     /// Ends the operators' port, which tells about the stop until it is over.
     ops: CancellationToken,
 }
@@ -187,18 +183,16 @@ impl Running {
     /// Waits until the node was told to stop and has stopped.
     pub async fn wait(self) -> Stopped {
         self.shutdown.soft().cancelled().await;
-        // Closed transports make clients connect again, to another node or to this one restarted.
-        for session in self.hub.sessions() {
-            session.cut(Cut::Drain);
-        }
-        // Sessions that poll without being admitted, whose requests would wait for a minute.
-        for path in &self.paths {
-            for sid in path.peers.sids() {
-                path.close_polling(sid);
-            }
-        }
+        self.drain
+            .run(
+                &self.hub,
+                &self.paths,
+                self.drain_rules,
+                self.shutdown.hard(),
+            )
+            .await;
         let stopped = self.shutdown.stopped(self.patience).await;
-        self.others.close().await;
+        self.cluster.leave(stopped == Stopped::Clean).await;
         self.store.close().await;
         self.ops.cancel();
         stopped
@@ -216,16 +210,16 @@ pub async fn start(
     let dialects = dialects(&config)?;
     let auth = Arc::new(authenticator(&mut config)?);
     let limits = Arc::new(Limits::new(&config.limits));
+    let drain = Drain::default();
     let tasks = shutdown.tasks().clone();
     let Core {
         store,
-        bus,
+        cluster,
         hub,
         local,
-        cluster,
         chat,
         clock,
-    } = core(&config, &tasks).await?;
+    } = core(&config, Cluster::join(&config).await?, &tasks).await?;
 
     let edge = Arc::new(Edge {
         chat: chat.clone(),
@@ -235,6 +229,7 @@ pub async fn start(
         dialects: dialects.clone(),
         expiry: Expiry::new(clock.clone()),
         tasks: tasks.clone(),
+        drain: drain.clone(),
         trust_new_user: config.auth.trust_new_user,
         flood_close_after: config.limits.flood_close_after,
     });
@@ -285,7 +280,7 @@ pub async fn start(
     });
     let ops = http::ops(OpsState {
         store: store.clone(),
-        bus,
+        bus: cluster.bus.clone(),
         stats,
         metrics: metrics.clone(),
         clock,
@@ -297,8 +292,9 @@ pub async fn start(
         max: config.chat.online_list_max,
         interval: config.chat.online_list_interval,
     };
-    let soft = shutdown.soft().clone();
-    let client_port = accept::serve(listeners.clients, front, soft.clone(), tasks.clone());
+    // Clients are served until the last of them was told to go.
+    let served = drain.closed().clone();
+    let client_port = accept::serve(listeners.clients, front, served.clone(), tasks.clone());
     tasks.spawn(client_port);
     let ops_end = CancellationToken::new();
     let ops_ended = ops_end.clone().cancelled_owned();
@@ -309,50 +305,54 @@ pub async fn start(
             tracing::error!(error = %e, "the operators' port failed");
         }
     });
-    tasks.spawn(metrics.keep(soft.clone()));
-    tasks.spawn(
-        soft.clone()
-            .run_until_cancelled_owned(async move { edge.expiry.run().await }),
-    );
+    tasks.spawn(metrics.keep(served.clone()));
+    let meanwhile = Meanwhile { served, tasks };
+    meanwhile.run(async move { edge.expiry.run().await });
     let uploads = chat.clone();
-    tasks.spawn(
-        soft.clone()
-            .run_until_cancelled_owned(async move { uploads.sweep_uploads().await }),
-    );
+    meanwhile.run(async move { uploads.sweep_uploads().await });
     let (telling, told) = (hub.clone(), chat.clone());
-    tasks.spawn(
-        soft.clone()
-            .run_until_cancelled_owned(async move { telling.roster.run(&told, online).await }),
-    );
+    meanwhile.run(async move { telling.roster.run(&told, online).await });
     let healing = hub.clone();
-    tasks.spawn(
-        soft.clone()
-            .run_until_cancelled_owned(async move { healing.heal.run(&healing).await }),
-    );
+    meanwhile.run(async move { healing.heal.run(&healing).await });
     let (handing, recorder) = (hub.clone(), chat.clone());
-    tasks.spawn(
-        soft.clone()
-            .run_until_cancelled_owned(async move { handing.handed.run(&recorder).await }),
-    );
-    tasks.spawn(
-        soft.clone()
-            .run_until_cancelled_owned(async move { chat.sweep_outbox().await }),
-    );
-    tasks.spawn(soft.run_until_cancelled_owned(async move {
+    meanwhile.run(async move { handing.handed.run(&recorder).await });
+    meanwhile.run(cluster.tend());
+    let watcher = chat.clone();
+    meanwhile.run(async move { watcher.watch_presence().await });
+    meanwhile.run(async move { chat.sweep_outbox().await });
+    meanwhile.run(async move {
         loop {
             tokio::time::sleep(LIMITS_SWEEP).await;
             limits.sweep();
         }
-    }));
+    });
     Ok(Running {
         store,
         hub,
+        cluster: cluster.talk(local),
         paths,
         shutdown: shutdown.clone(),
+        drain,
+        drain_rules: DrainRules {
+            notice: config.server.drain_notice,
+            over: config.server.drain,
+        },
         patience: config.server.shutdown_timeout,
-        others: cluster.connect(local),
         ops: ops_end,
     })
+}
+
+/// Runs what has no end of its own for as long as clients are served.
+struct Meanwhile {
+    served: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Meanwhile {
+    fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let served = self.served.clone();
+        self.tasks.spawn(served.run_until_cancelled_owned(work));
+    }
 }
 
 /// Whether the demo page is served.

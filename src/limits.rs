@@ -4,13 +4,21 @@
 //! connections are counted while a [`Slot`] is held. Everything is this node's own: with several
 //! nodes a user may have as much on each. Every refusal is counted in [`RATE_LIMITED_TOTAL`] under
 //! the limit's name.
+//!
+//! When many clients come back at once, [`Limits::handshake_of_node`] refuses what is too much before
+//! it costs anything, and [`Limits::admission`] has the rest take turns, so that those who are in are
+//! served meanwhile.
 
 use std::{
     fmt,
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::Arc,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,14 +29,22 @@ use governor::{
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed, keyed::DashMapStateStore},
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{chat::UserId, config, telemetry::RATE_LIMITED_TOTAL};
+
+/// For how many turns at most connections may have to wait for their admission.
+const ADMISSIONS_AHEAD: usize = 16;
+/// What a client that came with too many others is told to wait.
+const HERD_SPREAD: Range<Duration> = Duration::from_secs(1)..Duration::from_secs(5);
 
 /// The names of the limits: the label of [`RATE_LIMITED_TOTAL`].
 mod name {
     pub(super) const EVENTS: &str = "events";
     pub(super) const MESSAGES: &str = "messages";
     pub(super) const HANDSHAKES: &str = "handshakes";
+    pub(super) const NODE_HANDSHAKES: &str = "node_handshakes";
+    pub(super) const ADMISSIONS: &str = "admissions";
     pub(super) const REQUESTS: &str = "requests";
     pub(super) const UPLOADS: &str = "uploads";
     pub(super) const CONNECTIONS_PER_ADDRESS: &str = "connections_per_address";
@@ -43,6 +59,11 @@ pub struct Limits<C: Clock = MonotonicClock> {
     handshakes: Keyed<IpAddr, C>,
     requests: Keyed<Box<str>, C>,
     uploads: Keyed<UserId, C>,
+    node_handshakes: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
+    admissions: Semaphore,
+    waiting: AtomicUsize,
+    /// Connections that may wait for their admission.
+    most_waiting: usize,
     connections: Arc<DashMap<Holder, u32>>,
     per_address: u32,
     per_user: u32,
@@ -74,6 +95,16 @@ impl<C: Clock + Clone> Limits<C> {
                     .allow_burst(at_least_one(config.uploads_burst)),
                 clock.clone(),
             ),
+            node_handshakes: RateLimiter::direct_with_clock(
+                quota(
+                    config.node_handshakes_per_second,
+                    config.node_handshakes_burst,
+                ),
+                clock.clone(),
+            ),
+            admissions: Semaphore::new(config.admissions_at_once),
+            waiting: AtomicUsize::new(0),
+            most_waiting: config.admissions_at_once.saturating_mul(ADMISSIONS_AHEAD),
             connections: Arc::default(),
             per_address: config.connections_per_address,
             per_user: config.connections_per_user,
@@ -99,6 +130,29 @@ impl<C: Clock + Clone> Limits<C> {
     pub fn handshake(&self, address: IpAddr) -> Result<(), Duration> {
         let address = network(address);
         self.answer(name::HANDSHAKES, self.handshakes.check_key(&address))
+    }
+
+    /// Counts a handshake, whoever makes it. `Err` tells how long to wait; everybody is told another
+    /// time, so that they do not come back together.
+    pub fn handshake_of_node(&self) -> Result<(), Duration> {
+        let refusal = if self.waiting.load(Ordering::Relaxed) >= self.most_waiting {
+            count(name::ADMISSIONS);
+            Duration::ZERO
+        } else {
+            let checked = self.node_handshakes.check();
+            match self.answer(name::NODE_HANDSHAKES, checked) {
+                Ok(()) => return Ok(()),
+                Err(wait) => wait,
+            }
+        };
+        Err(refusal + rand::random_range(HERD_SPREAD))
+    }
+
+    /// A turn to be admitted, for as long as it is held.
+    pub async fn admission(&self) -> Option<SemaphorePermit<'_>> {
+        let _waiting = Waiting::new(&self.waiting);
+        // Never closed, so there always is a permit.
+        self.admissions.acquire().await.ok()
     }
 
     /// Counts a REST request of a caller, named in whatever way tells callers apart. `Err` tells
@@ -175,6 +229,22 @@ impl<C: Clock + Clone> Limits<C> {
             holder,
             connections: Arc::clone(&self.connections),
         })
+    }
+}
+
+/// Counts one who waits, however the wait ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -282,6 +352,9 @@ mod tests {
             connections_per_user: 1,
             handshakes_per_second: 1,
             handshakes_burst: 1,
+            node_handshakes_per_second: 4,
+            node_handshakes_burst: 3,
+            admissions_at_once: 1,
             requests_per_second: 4,
             requests_burst: 1,
             uploads_per_minute: 6,
@@ -342,6 +415,38 @@ mod tests {
         assert_eq!(limits.handshake(ip("2001:db8::1")), Ok(()));
         assert!(limits.handshake(ip("2001:db8::ffff:0:0:2")).is_err());
         assert_eq!(limits.handshake(ip("2001:db8:0:1::1")), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_herd_takes_turns_and_the_rest_is_told_to_come_later() {
+        let (limits, clock) = limits();
+        for _ in 0..3 {
+            assert_eq!(limits.handshake_of_node(), Ok(()));
+        }
+        let waits: Vec<_> = (0..4).map(|_| limits.handshake_of_node()).collect();
+        for wait in &waits {
+            let wait = wait.expect_err("the burst is used up");
+            assert!(wait >= HERD_SPREAD.start && wait < HERD_SPREAD.end + HERD_SPREAD.start);
+        }
+        assert!(waits.iter().any(|w| w != &waits[0]), "they come back apart");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(limits.handshake_of_node(), Ok(()));
+
+        let turn = limits.admission().await;
+        let mut queue = Vec::new();
+        for _ in 0..ADMISSIONS_AHEAD {
+            assert_eq!(limits.handshake_of_node(), Ok(()));
+            clock.advance(Duration::from_secs(1));
+            let mut next = Box::pin(limits.admission());
+            assert!(futures_util::poll!(&mut next).is_pending(), "it is held");
+            queue.push(next);
+        }
+        assert!(limits.handshake_of_node().is_err(), "enough are waiting");
+        // Whoever hangs up waits no more, and whoever is through makes room for the next.
+        queue.pop();
+        assert_eq!(limits.handshake_of_node(), Ok(()));
+        drop(turn);
+        assert!(queue.swap_remove(0).await.is_some());
     }
 
     #[test]
@@ -423,6 +528,9 @@ mod tests {
                 let _ = limits.request("a");
                 let _ = limits.upload(&user("a"));
             }
+            for _ in 0..4 {
+                let _ = limits.handshake_of_node();
+            }
             let slots: Vec<_> = (0..3)
                 .map(|_| limits.connection_of_address(ip("192.0.2.1")))
                 .chain((0..2).map(|_| limits.connection_of_user(&user("a"))))
@@ -434,6 +542,7 @@ mod tests {
             name::EVENTS,
             name::MESSAGES,
             name::HANDSHAKES,
+            name::NODE_HANDSHAKES,
             name::REQUESTS,
             name::UPLOADS,
             name::CONNECTIONS_PER_ADDRESS,

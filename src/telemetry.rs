@@ -96,6 +96,13 @@ catalogue! {
     Counter ["route", "method", "status"] HTTP_REQUESTS_TOTAL = "porchlight_http_requests_total";
     /// REST latency, in seconds.
     Histogram ["route"] HTTP_SECONDS = "porchlight_http_seconds";
+    /// Whether presence is shared with the other nodes: 1, or 0 while this node knows its own users
+    /// only.
+    Gauge [] PRESENCE_SHARED = "porchlight_presence_shared";
+    /// Users whose presence was taken over from nodes that died.
+    Counter [] PRESENCE_REAPED_TOTAL = "porchlight_presence_reaped_total";
+    /// Users told to Redis again because it had forgotten them.
+    Counter [] PRESENCE_REASSERTED_TOTAL = "porchlight_presence_reasserted_total";
     /// Messages published by the sweeper because the node that committed them did not.
     Counter [] OUTBOX_SWEPT_TOTAL = "porchlight_outbox_swept_total";
     /// Rooms compared with the store because events of other nodes may have been missed.

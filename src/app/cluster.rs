@@ -1,80 +1,121 @@
-//! Alone, or one of several nodes: the way to the others.
+//! Alone, or one of several nodes: the parts that reach the others.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::StartError;
 use crate::{
     bus::{MemoryBus, RedisBus},
-    chat::{Bus, Local},
+    chat::{Bus, Local, Presence},
     config::Config,
+    presence::{MemoryPresence, PresenceTimes, RedisPresence},
     redis::Redis,
 };
 
 /// How long a stop waits for what is still to be published.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The way to the other nodes, if there can be any.
-pub(super) struct Cluster(Option<(Arc<Redis>, Arc<RedisBus>)>);
+/// The way to the other nodes.
+pub(super) struct Cluster {
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) presence: Arc<dyn Presence>,
+    /// Where there can be others.
+    shared: Option<Shared>,
+}
+
+struct Shared {
+    bus: Arc<RedisBus>,
+    presence: Arc<RedisPresence>,
+    /// Ends the connections to Redis, after all who need them.
+    _connected: DropGuard,
+}
 
 impl Cluster {
-    /// As the configuration has it; nothing is connected.
-    pub(super) fn of(config: &Config) -> Result<Self, StartError> {
+    /// A node that is alone, whatever the configuration says.
+    pub(super) fn alone() -> Self {
+        Self {
+            bus: Arc::new(MemoryBus),
+            presence: Arc::new(MemoryPresence::default()),
+            shared: None,
+        }
+    }
+
+    /// Makes the connections that are configured. A Redis that is down does not keep a node from
+    /// serving its own clients.
+    pub(super) async fn join(config: &Config) -> Result<Self, StartError> {
         if !config.redis.is_set() {
-            return Ok(Self(None));
+            tracing::info!("this node runs alone: redis.url is not set");
+            return Ok(Self::alone());
         }
         let redis = Arc::new(Redis::new(&config.redis)?);
+        let end = CancellationToken::new();
+        // Not tracked: the last work of those that are needs it.
+        let (keeping, until) = (redis.clone(), end.clone());
+        tokio::spawn(async move { keeping.keep(until).await });
+        let times = PresenceTimes {
+            grace: config.chat.presence_grace,
+            heartbeat: config.chat.presence_heartbeat,
+        };
         let bus = Arc::new(RedisBus::new(redis.clone()));
-        Ok(Self(Some((redis, bus))))
+        let presence = RedisPresence::new(redis, times);
+        presence.begin().await;
+        Ok(Self {
+            bus: bus.clone(),
+            presence: presence.clone(),
+            shared: Some(Shared {
+                bus,
+                presence,
+                _connected: end.drop_guard(),
+            }),
+        })
     }
 
-    /// The way to publish to them.
-    pub(super) fn bus(&self) -> Arc<dyn Bus> {
-        match &self.0 {
-            Some((_, bus)) => bus.clone(),
-            None => Arc::new(MemoryBus),
+    /// What is done about the other nodes' presence for as long as clients are served.
+    pub(super) fn tend(&self) -> impl Future<Output = ()> + Send + 'static {
+        let presence = self.shared.as_ref().map(|shared| shared.presence.clone());
+        async move {
+            match presence {
+                Some(presence) => presence.run().await,
+                None => std::future::pending().await,
+            }
         }
     }
 
-    /// Connects, and from then on hands `local` what they publish.
-    pub(super) fn connect(self, local: Arc<dyn Local>) -> Connected {
+    /// From now on hands `local` what the others publish, and them what this node does.
+    pub(super) fn talk(self, local: Arc<dyn Local>) -> Talking {
         let end = CancellationToken::new();
-        let Some((redis, bus)) = self.0 else {
-            tracing::info!("this node runs alone: redis.url is not set");
-            return Connected { end, work: None };
-        };
-        let last = end.clone();
-        let work = tokio::spawn(async move {
-            let gone = CancellationToken::new();
-            let talk = async {
-                bus.run(local, last).await;
-                gone.cancel();
-            };
-            tokio::join!(talk, redis.keep(gone.clone()));
+        let work = self.shared.as_ref().map(|shared| {
+            let (bus, last) = (shared.bus.clone(), end.clone());
+            tokio::spawn(async move { bus.run(local, last).await })
         });
-        Connected {
+        Talking {
+            cluster: self,
             end,
-            work: Some(work),
+            work,
         }
     }
 }
 
-/// A connected cluster.
-pub(super) struct Connected {
+/// A cluster that this node takes part in.
+pub(super) struct Talking {
+    cluster: Cluster,
     end: CancellationToken,
     work: Option<JoinHandle<()>>,
 }
 
-impl Connected {
-    /// Publishes what still waits, and disconnects.
-    pub(super) async fn close(self) {
+impl Talking {
+    /// Publishes what still waits, says good-bye if this node's own work is done, and disconnects.
+    pub(super) async fn leave(self, done: bool) {
         self.end.cancel();
         if let Some(work) = self.work
             && tokio::time::timeout(PATIENCE, work).await.is_err()
         {
             tracing::warn!("not everything could be published before the stop");
+        }
+        if done {
+            self.cluster.presence.close().await;
         }
     }
 }

@@ -91,7 +91,8 @@ pub struct ChatError {
     pub code: ErrorCode,
     /// A sentence for people. Holds no secret and no message content.
     pub message: Cow<'static, str>,
-    /// With [`ErrorCode::RateLimited`]: how long to wait.
+    /// With [`ErrorCode::RateLimited`], and with [`ErrorCode::Unavailable`] where it is known: how
+    /// long to wait.
     pub retry_after: Option<Duration>,
     /// With [`ErrorCode::Internal`] and [`ErrorCode::Unavailable`]: the id under which the log
     /// holds the cause.
@@ -143,6 +144,14 @@ impl ChatError {
         Self {
             retry_after: Some(retry_after),
             ..Self::new(ErrorCode::RateLimited, "too many requests, slow down")
+        }
+    }
+
+    /// [`ErrorCode::Unavailable`] because too much is going on, with the time to wait.
+    pub fn busy(message: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(ErrorCode::Unavailable, message)
         }
     }
 

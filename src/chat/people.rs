@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use futures_util::StreamExt;
 use serde_json::value::RawValue;
 
 use super::{
@@ -11,6 +12,8 @@ use super::{
 
 /// Users who hear of one user's presence at most.
 const MAX_CONTACTS: u32 = 10_000;
+/// Users who are announced at one time when many are at once, as those of a node that died.
+const ANNOUNCED_AT_ONCE: usize = 16;
 /// Users in one presence question at most.
 const MAX_ASKED: usize = 500;
 
@@ -64,12 +67,32 @@ impl Chat {
     }
 
     async fn settle(&self, user: &UserId, absence: Absence) -> ChatResult<()> {
-        if self.presence.settle(user, absence).await? {
-            self.store.set_last_seen(user, self.clock.now()).await?;
-            self.tell_presence(user, None, PresenceChange::Offline)
-                .await?;
+        match self.presence.settle(user, absence).await? {
+            true => self.pass_on(user, PresenceChange::Offline).await,
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Announces what happens to users without a connection of theirs coming or going here, for
+    /// ever; the caller ends it by dropping the future.
+    pub async fn watch_presence(&self) {
+        loop {
+            let changes = self.presence.changes().await;
+            futures_util::stream::iter(changes)
+                .for_each_concurrent(ANNOUNCED_AT_ONCE, async |(user, change)| {
+                    if let Err(e) = self.pass_on(&user, change).await {
+                        e.log("a user's presence could not be announced");
+                    }
+                })
+                .await;
+        }
+    }
+
+    async fn pass_on(&self, user: &UserId, change: PresenceChange) -> ChatResult<()> {
+        if change == PresenceChange::Offline {
+            self.store.set_last_seen(user, self.clock.now()).await?;
+        }
+        self.tell_presence(user, None, change).await
     }
 
     /// Sets the status that the actor shows on all devices.

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 
 use super::{
     ChatError, Conversation, ConversationId, ConversationPage, DeviceId, Message, MessageId,
-    Millis, NewMessage, Page, PresenceInfo, Profile, Role, SearchQuery, Status, Upload, UploadId,
-    UserId,
+    Millis, NewMessage, Page, PresenceChange, PresenceInfo, Profile, Role, SearchQuery, Status,
+    Upload, UploadId, UserId,
 };
 
 /// A dependency that cannot be reached or refuses to work.
@@ -397,6 +397,14 @@ pub trait Presence: Send + Sync + 'static {
 
     /// The user's devices.
     async fn devices(&self, user: &UserId) -> Result<Vec<DeviceId>, Unavailable>;
+
+    /// Waits for changes that no caller of another method was told of, such as of users whose node
+    /// died. Each is told once in the whole cluster, and the caller announces it.
+    async fn changes(&self) -> Vec<(UserId, PresenceChange)>;
+
+    /// This node goes and changes nothing any more: what its users' devices leave behind is for the
+    /// other nodes to settle.
+    async fn close(&self);
 
     /// Users announced online, by id, after `after`, at most `limit`.
     async fn online(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserId>, Unavailable>;

@@ -71,6 +71,12 @@ pub struct Server {
     pub trust_forwarded_for: bool,
     /// Whether the demo page is served.
     pub demo: Demo,
+    /// How long a stop only says that it is coming.
+    #[serde(deserialize_with = "ms", rename = "drain_notice_ms")]
+    pub drain_notice: Duration,
+    /// Over which time a stop closes connections.
+    #[serde(deserialize_with = "ms", rename = "drain_ms")]
+    pub drain: Duration,
     /// How long a stop waits for work under way.
     #[serde(deserialize_with = "ms", rename = "shutdown_timeout_ms")]
     pub shutdown_timeout: Duration,
@@ -264,6 +270,9 @@ pub struct Chat {
     /// How long a user stays online without a device.
     #[serde(deserialize_with = "ms", rename = "presence_grace_ms")]
     pub presence_grace: Duration,
+    /// Time between two signs of life to the other nodes.
+    #[serde(deserialize_with = "ms", rename = "presence_heartbeat_ms")]
+    pub presence_heartbeat: Duration,
     /// Users in a list of all who are online at most.
     pub online_list_max: u32,
     /// The least time between two such lists.
@@ -324,6 +333,12 @@ pub struct Limits {
     pub handshakes_per_second: u32,
     /// Handshakes at once of one address.
     pub handshakes_burst: u32,
+    /// Handshakes a second of everybody.
+    pub node_handshakes_per_second: u32,
+    /// Handshakes at once of everybody.
+    pub node_handshakes_burst: u32,
+    /// Connections being admitted at one time.
+    pub admissions_at_once: usize,
     /// REST requests a second of one caller.
     pub requests_per_second: u32,
     /// REST requests at once of one caller.

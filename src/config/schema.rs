@@ -145,6 +145,8 @@ const RATE: i64 = 1_000_000;
 
 /// The numbers allowed, for every key that is a number.
 const RANGES: &[(&str, i64, i64)] = &[
+    ("server.drain_notice_ms", 0, DAY_MS),
+    ("server.drain_ms", 0, DAY_MS),
     ("server.shutdown_timeout_ms", 0, DAY_MS),
     ("database.max_connections", 1, 1000),
     ("database.acquire_timeout_ms", 1, 600_000),
@@ -173,6 +175,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("chat.typing_timeout_ms", 1, DAY_MS),
     ("chat.typing_throttle_ms", 0, DAY_MS),
     ("chat.presence_grace_ms", 0, DAY_MS),
+    ("chat.presence_heartbeat_ms", 50, 60_000),
     ("uploads.max_bytes", 1, 1 << 40),
     ("uploads.max_pixels", 0, 1_000_000_000),
     ("uploads.thumbnail_side", 16, 4096),
@@ -188,6 +191,9 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("limits.connections_per_user", 1, RATE),
     ("limits.handshakes_per_second", 1, RATE),
     ("limits.handshakes_burst", 1, RATE),
+    ("limits.node_handshakes_per_second", 1, RATE),
+    ("limits.node_handshakes_burst", 1, RATE),
+    ("limits.admissions_at_once", 1, 100_000),
     ("limits.requests_per_second", 1, RATE),
     ("limits.requests_burst", 1, RATE),
     ("limits.uploads_per_minute", 1, RATE),

@@ -103,6 +103,8 @@ struct Readiness {
     /// `ready`, `degraded` (the bus is down: this node's own clients are served), `draining`,
     /// `unavailable`.
     status: &'static str,
+    /// Live connections; of a draining node those that are left.
+    connections: usize,
     checks: Checks,
 }
 
@@ -140,7 +142,15 @@ async fn ready(State(ops): State<OpsState>) -> Response {
         bus,
         draining,
     };
-    json(code, &Readiness { status, checks })
+    let connections = ops.stats.connections();
+    json(
+        code,
+        &Readiness {
+            status,
+            connections,
+            checks,
+        },
+    )
 }
 
 async fn check(

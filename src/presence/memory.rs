@@ -8,7 +8,9 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::chat::{Absence, DeviceId, Presence, PresenceInfo, Status, Unavailable, UserId};
+use crate::chat::{
+    Absence, DeviceId, Presence, PresenceChange, PresenceInfo, Status, Unavailable, UserId,
+};
 
 /// Users and their devices. One lock: every operation is a look-up or two.
 #[derive(Debug, Default)]
@@ -90,6 +92,13 @@ impl Presence for MemoryPresence {
             .map(|e| e.devices.iter().cloned().collect())
             .unwrap_or_default())
     }
+
+    async fn changes(&self) -> Vec<(UserId, PresenceChange)> {
+        // Nobody else is there to change anything.
+        std::future::pending().await
+    }
+
+    async fn close(&self) {}
 
     async fn online(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserId>, Unavailable> {
         let users = self.users.lock();

@@ -129,15 +129,21 @@ impl Front {
         let query = request.uri().query().unwrap_or_default();
         if let Some(sid) = query_value(query, "sid") {
             let peer = sid.parse().ok().and_then(|sid: Sid| path.peers.get(sid));
-            return match peer {
-                Some(peer) if peer.addr != addr => refused(ENGINE_BAD_REQUEST),
-                // Unknown ids get the engine's own answer.
-                Some(_) | None => call(&path, lean(request, None)).await,
+            if peer.as_ref().is_some_and(|peer| peer.addr != addr) {
+                return refused(ENGINE_BAD_REQUEST);
+            }
+            let polls = request.method() == Method::GET;
+            // Unknown ids get the engine's own answer.
+            let answer = call(&path, lean(request, None)).await;
+            let cut = peer.is_some_and(|peer| peer.why_cut().is_some());
+            return match polls && (cut || self.edge.drain.is_refusing()) {
+                true if !answer.status().is_success() => closing(),
+                _ => answer,
             };
         }
         let peer = match self.new_peer(&path, &request, addr, None) {
             Ok(peer) => peer,
-            Err(error) => return Problem::from(error).into_response(),
+            Err(error) => return self.turned_away(error),
         };
         let guard = PeerGuard::new(peer.clone(), path.peers.clone());
         let answer = call(&path, lean(request, Some(guard))).await;
@@ -169,7 +175,7 @@ impl Front {
             },
             None => match self.new_peer(&path, &request, addr, Some(line)) {
                 Ok(peer) => Some(PeerGuard::new(peer, path.peers.clone())),
-                Err(error) => return Problem::from(error).into_response(),
+                Err(error) => return self.turned_away(error),
             },
         };
         let compress = self
@@ -215,6 +221,17 @@ impl Front {
         response
     }
 
+    /// The answer to a handshake that is refused.
+    fn turned_away(&self, error: ChatError) -> Response<Body> {
+        let mut response = Problem::from(error).into_response();
+        if self.edge.drain.is_refusing() {
+            // A balancer of connections sends the next one elsewhere.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        response
+    }
+
     /// Admits a new session, as far as its address and its request tell.
     fn new_peer(
         &self,
@@ -229,9 +246,19 @@ impl Front {
                 .increment(1);
             error
         };
+        if self.edge.drain.is_refusing() {
+            let error = ChatError::busy("this node is stopping, connect again", STOPPING_RETRY);
+            return Err(count(error));
+        }
         limits
             .handshake(addr)
             .map_err(|wait| count(ChatError::rate_limited(wait)))?;
+        limits.handshake_of_node().map_err(|wait| {
+            count(ChatError::busy(
+                "too many connect at once, come later",
+                wait,
+            ))
+        })?;
         let slot = limits
             .connection_of_address(addr)
             .ok_or_else(|| count(ChatError::rate_limited(TOO_MANY_CONNECTIONS_RETRY)))?;
@@ -272,9 +299,14 @@ impl Drop for EndsPolling {
     }
 }
 
+/// What a client of a node that stops is told to wait: another node takes it at once.
+const STOPPING_RETRY: Duration = Duration::from_secs(1);
+
 /// Engine.IO's own error bodies, as its clients know them.
 const ENGINE_UNKNOWN_SID: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
 const ENGINE_BAD_REQUEST: &str = r#"{"code":3,"message":"Bad request"}"#;
+/// Engine.IO's close packet.
+const ENGINE_CLOSE: &str = "1";
 
 fn refused(body: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
@@ -282,6 +314,17 @@ fn refused(body: &'static str) -> Response<Body> {
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The answer to a poll of a session that was ended from this side: with it the client sees a closed
+/// transport, as on a WebSocket, and not an error.
+fn closing() -> Response<Body> {
+    let mut response = Response::new(Body::from(ENGINE_CLOSE));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=UTF-8"),
+    );
     response
 }
 

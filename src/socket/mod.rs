@@ -17,6 +17,7 @@ pub mod adapter;
 pub mod commands;
 pub mod deflate;
 pub mod deliver;
+pub mod drain;
 pub mod expiry;
 pub mod follow;
 pub mod frame;

@@ -24,6 +24,7 @@ use tower::Service;
 
 use super::{
     adapter::{Door, EdgeAdapter, Slot},
+    drain::Drain,
     expiry::Expiry,
     hub::Hub,
     inbound::{RawEvent, Receiver, open_inbox},
@@ -61,6 +62,8 @@ pub struct Edge {
     pub trust_new_user: bool,
     /// Work that a stop waits for.
     pub tasks: TaskTracker,
+    /// Whether the node is stopping.
+    pub drain: Drain,
     /// Refused events in a minute before a connection is closed.
     pub flood_close_after: u32,
 }
@@ -272,6 +275,8 @@ async fn seat_for(
     let mut credentials = credentials.unwrap_or_default();
     credentials.handshake_token = told.token;
     let bucket = edge.limits.event_bucket();
+    // Waiting here instead of refusing: clients do not come back by themselves from a refusal.
+    let _turn = edge.limits.admission().await;
     let (profile, expires_at) = match (edge.auth.identify(&credentials).await, &told.claimed) {
         (Ok(identity), _) => (identity.profile, identity.expires_at),
         // Whoever has a token must have a good one.

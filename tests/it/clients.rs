@@ -47,6 +47,8 @@ const NO_LIMITS: &[(&str, &str)] = &[
     ("PORCHLIGHT_LIMITS_MESSAGES_BURST", "100000"),
     ("PORCHLIGHT_LIMITS_HANDSHAKES_PER_SECOND", "100000"),
     ("PORCHLIGHT_LIMITS_HANDSHAKES_BURST", "100000"),
+    ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_PER_SECOND", "100000"),
+    ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_BURST", "100000"),
     ("PORCHLIGHT_LIMITS_REQUESTS_PER_SECOND", "100000"),
     ("PORCHLIGHT_LIMITS_REQUESTS_BURST", "100000"),
     ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_ADDRESS", "10000"),
@@ -206,6 +208,69 @@ macro_rules! clients_on {
             }
         }
     };
+}
+
+#[test]
+fn presence_over_three_nodes() {
+    let mut redis = support::redis::Server::start(&[]);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let database = runtime.block_on(support::postgres::database()).url;
+    let url = redis.url();
+    let settings = [
+        NO_LIMITS,
+        &[
+            GRACE,
+            ("DATABASE_URL", &*database),
+            ("REDIS_URL", &*url),
+            ("PORCHLIGHT_CHAT_PRESENCE_HEARTBEAT_MS", "500"),
+        ],
+    ]
+    .concat();
+    let mut first = Gateway::start(&settings);
+    let mut others = [Gateway::start(&settings), Gateway::start(&settings)];
+    let path = clients().join("presence-cluster.mjs");
+    let urls = [first.url(), others[0].url(), others[1].url()];
+    let mut args = vec![path.to_str().expect("UTF-8")];
+    args.extend(urls.iter().map(String::as_str));
+    first.script("node", &args, &[], LIMIT, |line, _| match line {
+        "kill 2" => others[1].kill(),
+        "restart redis" => redis.restart(),
+        _ => {}
+    });
+}
+
+/// The gateway is replaced with everybody connected, as a rolling deployment does.
+#[test]
+fn a_drain_is_come_back_from() {
+    let path = clients().join("drain.mjs");
+    let settings = [NO_LIMITS, &[("PORCHLIGHT_SERVER_DRAIN_MS", "2000")]].concat();
+    let mut gateway = Database::Sqlite.gateway(&settings);
+    let args = [path.to_str().expect("UTF-8")];
+    let mut drained = 0;
+    gateway.script("node", &args, &[], LIMIT, |line, gateway| {
+        if line == "terminate" {
+            gateway.terminate();
+            gateway.restart();
+            drained += 1;
+        }
+    });
+    assert_eq!(drained, 1);
+}
+
+#[test]
+fn a_herd_gets_in_by_itself() {
+    let settings = [
+        NO_LIMITS,
+        &[
+            ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_PER_SECOND", "20"),
+            ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_BURST", "10"),
+        ],
+    ]
+    .concat();
+    Database::Sqlite.node("herd.mjs", &[], &settings);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod dialect;
 mod edge;
 mod files;
 mod http;
+mod presence;
 mod redis;
 mod shutdown;
 mod store;

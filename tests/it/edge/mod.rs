@@ -2,6 +2,7 @@
 //! guard; the name says which hazard.
 
 mod admission;
+mod drain;
 mod follow;
 mod limits;
 mod online;

@@ -121,6 +121,7 @@ async fn readiness_follows_the_dependencies() {
     let answer = get(&router, "/ready").await;
     let readiness = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(verdict(&readiness), ("draining", true, true, true));
+    assert_eq!(readiness["connections"], 5);
     // A draining process is a healthy one.
     get(&router, "/health").await.expect(StatusCode::OK);
 

@@ -80,6 +80,18 @@ impl Gateway {
         }
     }
 
+    /// SIGTERM, and waits until the gateway has ended by itself.
+    pub fn terminate(&mut self) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        let id = child.id().to_string();
+        let told = Command::new("kill").args(["-s", "TERM", &id]).status();
+        assert!(told.expect("kill runs").success());
+        let status = child.wait().expect("the gateway ends");
+        assert!(status.success(), "{status}\n{}", self.log());
+    }
+
     /// Starts again where [`Gateway::kill`] left it: same ports, same data.
     pub fn restart(&mut self) {
         self.kill();

@@ -55,6 +55,8 @@ impl Node {
         config.limits.requests_burst = 100_000;
         config.limits.handshakes_per_second = 10_000;
         config.limits.handshakes_burst = 10_000;
+        config.limits.node_handshakes_per_second = 10_000;
+        config.limits.node_handshakes_burst = 10_000;
         config.limits.connections_per_address = 10_000;
         config.limits.connections_per_user = 10_000;
         change(&mut config);
@@ -79,9 +81,19 @@ impl Node {
         }
     }
 
-    /// Stops the node as SIGTERM does.
-    pub async fn stop(mut self) -> Stopped {
+    /// What a SIGTERM does; after it [`Node::stop`] is the second one.
+    pub fn begin_stop(&self) {
         self.shutdown.trigger();
+    }
+
+    /// Stops the node as SIGTERM does.
+    pub async fn stop(self) -> Stopped {
+        self.shutdown.trigger();
+        self.stopped().await
+    }
+
+    /// Waits until it has stopped.
+    pub async fn stopped(mut self) -> Stopped {
         (&mut self.stopped).await.unwrap()
     }
 

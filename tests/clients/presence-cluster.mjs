@@ -1,0 +1,121 @@
+// Presence of people with devices on several nodes, while nodes are killed and Redis is emptied.
+//
+//   node presence-cluster.mjs URL URL URL
+//
+// The arguments are the nodes' URLs. Prints `kill 2` and `restart redis` when whoever runs this
+// should kill -9 that node (counted from 0) or restart Redis empty, and waits for the effect.
+
+import assert from 'node:assert/strict';
+import { cast, check, pause, waitFor } from './lib.mjs';
+
+const nodes = process.argv.slice(2);
+assert.ok(nodes.length >= 3, 'three nodes are needed');
+
+/** What the promise allows between a kill and the word of it, in milliseconds. */
+const WITHIN = 15_000;
+/** Long enough for what should not come to have come: more than the grace and a heartbeat. */
+const QUIET = Number(process.env.QUIET_MS ?? 4_000);
+
+const on = (n, options = {}) => ({ gateway: nodes[n], ...options });
+const of = (someone) => (word) => word.userId === someone.id;
+
+/** How a person is, as a node tells over REST. */
+async function how(n, watcher, someone) {
+  const answer = await fetch(`${nodes[n]}/api/presence?users=${someone.id}`, {
+    headers: { authorization: `Bearer ${watcher.token}` },
+  });
+  return (await answer.json()).presence[0];
+}
+
+/** Everything that was said of a person to these devices. */
+const said = (event, someone, devices) => devices.map((d) => d.heard(event, of(someone)).length);
+const total = (counts) => counts.reduce((sum, n) => sum + n, 0);
+
+await check('a phone on one node and a laptop on another are one person', async () => {
+  await cast(['ann', 'bob'], async (ann, bob) => {
+    await ann.direct(bob);
+    const watching = await bob.connect(on(0));
+    const phone = await ann.connect(on(0));
+    await watching.next('user:online', of(ann));
+    const laptop = await ann.connect(on(1));
+    assert.equal((await how(1, bob, ann)).online, true);
+    assert.equal((await how(2, bob, ann)).online, true, 'a node without any of the devices knows');
+
+    await laptop.done('user:status', 'busy');
+    await waitFor(async () => (await how(2, bob, ann)).status === 'busy', 'the status on every node');
+    watching.forget();
+    phone.close();
+    await pause(QUIET);
+    assert.deepEqual(said('user:offline', ann, [watching]), [0], 'the laptop is left');
+    assert.deepEqual(await how(0, bob, ann), { userId: ann.id, online: true, status: 'busy', lastSeen: null });
+
+    // A page is reloaded, and the balancer sends it to another node.
+    laptop.close();
+    const reloaded = await ann.connect(on(0));
+    await pause(QUIET);
+    assert.deepEqual(said('user:offline', ann, [watching]), [0], 'a reload is hidden');
+    assert.equal((await how(1, bob, ann)).status, 'busy');
+    reloaded.close();
+    await watching.next('user:offline', of(ann));
+    const gone = await how(2, bob, ann);
+    assert.equal(gone.online, false);
+    assert.ok(Date.now() - Date.parse(gone.lastSeen) < 60_000, 'when they were last seen');
+    await pause(QUIET);
+    assert.deepEqual(said('user:offline', ann, [watching]), [0], 'it is said once');
+  });
+});
+
+await check('an emptied Redis is told again, and nobody is announced anew', async () => {
+  await cast(['ann', 'bob', 'cat'], async (ann, bob, cat) => {
+    await bob.group('all', ann, cat);
+    const devices = [await ann.connect(on(0)), await bob.connect(on(0)), await bob.connect(on(1))];
+    await cat.connect(on(2));
+    await waitFor(async () => (await how(1, bob, cat)).online, 'cat to be online');
+    for (const device of devices) device.forget();
+    console.log('restart redis');
+    await pause(QUIET);
+    for (const n of [0, 1, 2]) {
+      const known = async () => {
+        const all = await Promise.all([ann, cat].map((someone) => how(n, bob, someone)));
+        return all.every((one) => one.online);
+      };
+      await waitFor(known, `node ${n} to know everybody again`);
+    }
+    for (const someone of [ann, bob, cat]) {
+      for (const event of ['user:online', 'user:offline']) {
+        assert.equal(total(said(event, someone, devices)), 0, `${event} of ${someone.id}`);
+      }
+    }
+  });
+});
+
+await check('the people of a killed node are offline in time, once', async () => {
+  await cast(['ann', 'bob', 'cat', 'dan'], async (ann, bob, cat, dan) => {
+    await bob.group('all', ann, cat, dan);
+    const devices = [await bob.connect(on(0)), await bob.connect(on(1))];
+    // Nobody comes back from where they were.
+    const stay = { reconnection: false };
+    await ann.connect(on(2, stay));
+    await cat.connect(on(2, stay));
+    await cat.connect(on(1, stay));
+    await dan.connect(on(2, stay));
+    await waitFor(async () => (await how(1, bob, ann)).online, 'ann to be online');
+    for (const device of devices) device.forget();
+    const killed = performance.now();
+    console.log('kill 2');
+    await waitFor(() => dan.clients[0].socket.connected === false, 'the node to be gone');
+    // Dan goes on elsewhere.
+    await dan.connect(on(1, stay));
+    await waitFor(() => total(said('user:offline', ann, devices)) > 0, 'ann to be told offline', WITHIN);
+    console.log(`ann was told offline after ${Math.round(performance.now() - killed)} ms`);
+    await pause(QUIET);
+    for (const heard of said('user:offline', ann, devices)) assert.ok(heard <= 1, 'told more than once');
+    for (const someone of [cat, dan]) {
+      assert.equal(total(said('user:offline', someone, devices)), 0, `${someone.id} is elsewhere`);
+      assert.equal((await how(0, bob, someone)).online, true);
+    }
+    assert.equal((await how(0, bob, ann)).online, false);
+  });
+});
+
+process.exit(0);
