@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 
-use super::{ConversationId, Envelope, Unavailable, UserId};
+use super::{ConversationId, Envelope, MessageId, Unavailable, UserId};
 
 /// The node's own sockets. Never blocks.
 pub trait Local: Send + Sync + 'static {
@@ -12,6 +12,10 @@ pub trait Local: Send + Sync + 'static {
     /// the bus, to those that listen by this topic. Messages are put in seq order per conversation:
     /// what comes early waits, what comes twice is dropped, what is missing is read from the store.
     fn deliver(&self, envelope: &Envelope, via: Option<&Topic>);
+
+    /// A message that was delivered here could not be published: a sweeper of whichever node will,
+    /// and those of this node who were notified of it are not to be notified again.
+    fn comes_again(&self, message: &MessageId);
 
     /// Events of other nodes may have been missed: what the store knows of them is made good.
     fn missed(&self);

@@ -169,11 +169,14 @@ impl Chat {
             return;
         }
         let publishing = self.bus.publish(&envelope);
-        let Some(row) = outbox else { return };
-        let store = self.store.clone();
+        let (Some(row), Event::MessageCreated { message, .. }) = (outbox, envelope.event) else {
+            return;
+        };
+        let (store, local) = (self.store.clone(), self.local.clone());
         self.tasks.spawn(async move {
-            if publishing.await.is_ok() {
-                store.published(&[row]);
+            match publishing.await {
+                Ok(()) => store.published(&[row]),
+                Err(_) => local.comes_again(&message.id),
             }
         });
     }

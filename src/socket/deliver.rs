@@ -7,7 +7,10 @@ use parking_lot::Mutex;
 
 use super::{follow, hub::Hub, room::Room, session::Session, words::Words};
 use crate::{
-    chat::{ConversationId, DeviceId, Envelope, Event, Local, Message, Receipt, Topic, UserId},
+    chat::{
+        ConversationId, DeviceId, Envelope, Event, Local, Message, MessageId, Receipt, Topic,
+        UserId,
+    },
     telemetry,
 };
 
@@ -26,7 +29,9 @@ impl Hub {
             self.accept(&mut locked, message.seq, envelope);
             self.mind_gap(conversation, &room, &mut locked);
         }
-        self.notify_absent(envelope, message, participants);
+        if !self.notified.contains(&message.id) {
+            self.notify_absent(envelope, message, participants);
+        }
     }
 
     fn accept(&self, room: &mut Room<Arc<Session>>, seq: u64, envelope: &Envelope) {
@@ -271,6 +276,10 @@ impl Local for LocalHub {
             Event::Disconnect { user, device } => hub.disconnect(user, device.as_ref()),
             Event::Emit { user, .. } => hub.to_users(envelope, [user], false),
         }
+    }
+
+    fn comes_again(&self, message: &MessageId) {
+        self.0.notified.note(message);
     }
 
     fn missed(&self) {

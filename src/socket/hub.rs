@@ -11,7 +11,9 @@ use metrics::Counter;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
-use super::{handed::Handed, heal::Heal, room::Room, roster::Roster, session::Session};
+use super::{
+    handed::Handed, heal::Heal, notified::Notified, room::Room, roster::Roster, session::Session,
+};
 use crate::{
     chat::{Bus, ConversationId, DeviceId, Store, Topic, UserId},
     telemetry,
@@ -25,6 +27,7 @@ pub struct Hub {
     pub(super) tasks: TaskTracker,
     pub(super) users: DashMap<UserId, Vec<Arc<Session>>>,
     pub(super) meters: Meters,
+    pub(super) notified: Notified,
     /// Who is told who is online.
     pub roster: Roster,
     /// What was handed to connections that confirm nothing.
@@ -50,6 +53,7 @@ impl Hub {
             bus,
             tasks,
             users: DashMap::new(),
+            notified: Notified::default(),
             roster: Roster::default(),
             handed: Handed::default(),
             heal: Heal::default(),

@@ -28,6 +28,7 @@ pub mod hub;
 pub mod inbound;
 pub mod inflate;
 pub mod line;
+mod notified;
 pub mod outlet;
 pub mod peer;
 pub mod room;

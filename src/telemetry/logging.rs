@@ -68,6 +68,8 @@ fn targets(level: &str) -> Result<Targets, LoggingError> {
     Ok(Targets::new()
         .with_default(own.min(LevelFilter::WARN))
         .with_target(OWN_TARGET, own)
+        // What it warns of, `redis` says in the gateway's own words.
+        .with_target("fred", own.min(LevelFilter::ERROR))
         .with_targets(
             directives
                 .into_iter()

@@ -40,6 +40,8 @@ impl Local for Heard {
         self.events.lock().push((via, envelope.clone()));
     }
 
+    fn comes_again(&self, _: &MessageId) {}
+
     fn missed(&self) {
         *self.missed.lock() += 1;
     }

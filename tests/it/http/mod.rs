@@ -28,8 +28,8 @@ use porchlight::{
     blobs,
     bus::MemoryBus,
     chat::{
-        Bus, Chat, Clock, DeviceId, Envelope, Event, Local, Parts, Presence, Profile, Store,
-        SystemClock, Topic, UserId,
+        Bus, Chat, Clock, DeviceId, Envelope, Event, Local, MessageId, Parts, Presence, Profile,
+        Store, SystemClock, Topic, UserId,
     },
     config::{Sources, load},
     http::{ApiState, ClientAddr, Stats, api},
@@ -51,6 +51,8 @@ impl Local for Recorder {
     fn deliver(&self, envelope: &Envelope, _: Option<&Topic>) {
         self.0.lock().push(envelope.event.clone());
     }
+
+    fn comes_again(&self, _: &MessageId) {}
 
     fn missed(&self) {}
 }
