@@ -1,7 +1,7 @@
 //! The domain: what a conversation is and what can be done with it.
 //!
 //! Read in this order: `model.rs` (the nouns), `command.rs` (what clients ask), `event.rs` (what
-//! they hear), `ports.rs` (what the domain needs from databases, other nodes and sockets), then the
+//! they hear), `raw.rs` (what backends have them hear), `ports.rs` (what the domain needs from databases, other nodes and sockets), then the
 //! use cases on [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`,
 //! `receipts.rs`, `typing.rs`, `conversations.rs`, `people.rs`, `outbox.rs`. Nothing here knows
 //! Socket.IO, HTTP, SQL or Redis.
@@ -17,6 +17,7 @@ mod model;
 mod outbox;
 mod people;
 mod ports;
+mod raw;
 mod receipts;
 mod send;
 mod service;
@@ -38,5 +39,8 @@ pub use model::{
 pub use ports::{
     Absence, Appended, Bus, Cursor, Local, MessageRef, OutboxId, Presence, Store, StoreError,
     StoreResult, Topic, Unavailable, Unpublished, Waiting,
+};
+pub use raw::{
+    RawEmit, RawEvent, RoomNames, SocketInfo, Sockets, Target, check_event_name, event_text,
 };
 pub use service::{Actor, Chat, Parts, Rules};

@@ -331,6 +331,9 @@ pub enum Topic {
     User(UserId),
     /// That somebody came or went, for nodes with connections that are told who is online.
     Online,
+    /// What other backends emit to a room of that name alone, with connections of this node in it.
+    /// For users' and conversations' rooms the other topics do.
+    Room(Arc<str>),
 }
 
 /// The way to the other nodes.

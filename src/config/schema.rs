@@ -144,6 +144,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("database.acquire_timeout_ms", 1, 600_000),
     ("database.group_commit_wait_us", 0, 1_000_000),
     ("database.group_commit_max", 1, 10_000),
+    ("emitters.max_bytes", 1024, 256 << 20),
     ("auth.jwks_cache_s", 1, YEAR_S),
     ("auth.jwks_min_refresh_s", 1, 86_400),
     ("auth.leeway_s", 0, 3600),

@@ -9,9 +9,10 @@ use std::sync::{
 use dashmap::DashMap;
 use metrics::Counter;
 use parking_lot::Mutex;
+use socketioxide_core::Sid;
 use tokio_util::task::TaskTracker;
 
-use super::{handed::Handed, room::Room, roster::Roster, session::Session};
+use super::{handed::Handed, named::Named, room::Room, roster::Roster, session::Session};
 use crate::{
     chat::{Bus, ConversationId, DeviceId, Store, Topic, Unavailable, UserId},
     telemetry,
@@ -29,6 +30,10 @@ pub struct Hub {
     pub roster: Roster,
     /// What was handed to connections that confirm nothing.
     pub handed: Handed,
+    /// The rooms that other backends made connections join.
+    pub(super) named: Named,
+    /// Connections by their Socket.IO id.
+    pub(super) sids: DashMap<Sid, Arc<Session>>,
     bus: Arc<dyn Bus>,
     rooms: DashMap<ConversationId, Arc<Mutex<Room<Arc<Session>>>>>,
     connections: AtomicUsize,
@@ -45,11 +50,13 @@ impl Hub {
     pub fn new(store: Arc<dyn Store>, bus: Arc<dyn Bus>, tasks: TaskTracker) -> Arc<Self> {
         Arc::new(Self {
             store,
-            bus,
             tasks,
             users: DashMap::new(),
             roster: Roster::default(),
             handed: Handed::default(),
+            named: Named::new(bus.clone()),
+            sids: DashMap::new(),
+            bus,
             rooms: DashMap::new(),
             connections: AtomicUsize::new(0),
             meters: Meters {
@@ -74,6 +81,11 @@ impl Hub {
         self.users.len()
     }
 
+    /// Conversations with connections of this node in their rooms.
+    pub(super) fn conversations(&self) -> Vec<ConversationId> {
+        self.rooms.iter().map(|room| room.key().clone()).collect()
+    }
+
     /// Every live connection.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         self.users.iter().flat_map(|u| u.value().clone()).collect()
@@ -93,6 +105,7 @@ impl Hub {
                 .entry(user.clone())
                 .or_default()
                 .push(session.clone());
+            self.sids.insert(session.sid, session.clone());
             self.connections.fetch_add(1, Ordering::Relaxed);
             self.gauge(session).increment(1.0);
         });
@@ -111,6 +124,8 @@ impl Hub {
             }
             self.users
                 .remove_if(user, |_, sessions| sessions.is_empty());
+            self.sids.remove(&session.sid);
+            self.named.forget(session);
             self.roster.remove(session);
             self.unsubscribe(session);
             self.connections.fetch_sub(1, Ordering::Relaxed);
@@ -230,6 +245,7 @@ impl Hub {
 /// What a connection has its node listen to.
 fn topics(session: &Session) -> impl Iterator<Item = Topic> {
     let user = Topic::User(session.actor.profile.id.clone());
+    let own = Topic::Room(session.sid.as_str().into());
     let online = session.dialect.hears_online().then_some(Topic::Online);
-    [user].into_iter().chain(online)
+    [user, own].into_iter().chain(online)
 }

@@ -8,6 +8,8 @@
 //! words?), [`session`] (to this connection), [`peer`] (which way?), then [`outlet`] (straight to the
 //! WebSocket, as one [`frame`] for all, compressed by [`deflate`]) or [`adapter`] (the door into
 //! socketioxide, for those that poll).
+//! What other backends emit in their own words, and how they move connections between rooms of
+//! their own making, comes in by [`foreign`] and [`named`].
 //! Beside them: [`follow`] (connections that join nothing and hear everything), [`handed`] (what
 //! counts as delivered to them), [`roster`] (who is online, to those told of all), [`expiry`] (ends
 //! connections whose token ran out).
@@ -19,6 +21,7 @@ pub mod deflate;
 pub mod deliver;
 pub mod expiry;
 pub mod follow;
+pub mod foreign;
 pub mod frame;
 pub mod front;
 pub mod handed;
@@ -26,6 +29,7 @@ pub mod hub;
 pub mod inbound;
 pub mod inflate;
 pub mod line;
+pub mod named;
 pub mod outlet;
 pub mod peer;
 pub mod room;

@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod dialect;
 mod edge;
+mod emitters;
 mod http;
 mod shutdown;
 mod store;
