@@ -41,6 +41,7 @@ pub use ports::{
     StoreResult, Topic, Unavailable, Unpublished, Waiting,
 };
 pub use raw::{
-    RawEmit, RawEvent, RoomNames, SocketInfo, Sockets, Target, check_event_name, event_text,
+    OtherServers, RawEmit, RawEvent, RoomNames, SocketInfo, Sockets, Target, check_event_name,
+    event_text,
 };
 pub use service::{Actor, Chat, Parts, Rules};

@@ -87,8 +87,6 @@ impl Target {
 /// An event of a backend's own on its way to connections. At most once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawEmit {
-    /// The event's name.
-    pub name: Arc<str>,
     /// What they hear.
     pub event: RawEvent,
     /// Who hears it.
@@ -97,6 +95,12 @@ pub struct RawEmit {
     pub volatile: bool,
     /// Whether it may be compressed.
     pub compress: bool,
+}
+
+/// Servers that are none of this gateway's nodes. At most once.
+pub trait OtherServers: Send + Sync + 'static {
+    /// Has them deliver an event to their connections. Never blocks.
+    fn tell(&self, emit: &RawEmit);
 }
 
 /// A connection as other backends may know it.

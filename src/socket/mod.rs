@@ -9,7 +9,7 @@
 //! WebSocket, as one [`frame`] for all, compressed by [`deflate`]) or [`adapter`] (the door into
 //! socketioxide, for those that poll).
 //! What other backends emit in their own words, and how they move connections between rooms of
-//! their own making, comes in by [`foreign`] and [`named`].
+//! their own making, comes in by [`foreign`] and [`named`]; [`node_servers`] tells them in turn.
 //! Beside them: [`follow`] (connections that join nothing and hear everything), [`handed`] (what
 //! counts as delivered to them), [`roster`] (who is online, to those told of all), [`expiry`] (ends
 //! connections whose token ran out).
@@ -30,6 +30,7 @@ pub mod inbound;
 pub mod inflate;
 pub mod line;
 pub mod named;
+pub mod node_servers;
 pub mod outlet;
 pub mod peer;
 pub mod room;

@@ -229,10 +229,10 @@ export class Person {
   /**
    * Connects one more device. `onConnect(socket)` runs in the client's own connect callback.
    * `make` is the `io` of another version of the client. `greeting` is the event that the
-   * connection's dialect greets with, null if it does not.
+   * connection's dialect greets with, null if it does not. `url` is another node.
    */
-  async connect({ transports = ['websocket'], onConnect, make = io, greeting = 'connected', ...options } = {}) {
-    const socket = make(GATEWAY, {
+  async connect({ transports = ['websocket'], onConnect, make = io, greeting = 'connected', url = GATEWAY, ...options } = {}) {
+    const socket = make(url, {
       transports,
       auth: { token: this.token },
       forceNew: true,

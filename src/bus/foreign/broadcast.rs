@@ -25,7 +25,16 @@ pub struct Broadcast {
     /// The sending server's id; `emitter` from those that are none.
     pub uid: String,
     /// What it says.
-    pub emit: RawEmit,
+    pub emit: Emit,
+}
+
+/// An event of another backend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Emit {
+    /// The event's name.
+    pub name: Arc<str>,
+    /// What is to be delivered, and to whom.
+    pub raw: RawEmit,
 }
 
 /// Reads JSON, which begins with a bracket, or MessagePack, which does not: no array or map of
@@ -57,7 +66,7 @@ pub fn decode(payload: &Bytes, room: Option<&str>) -> Result<Option<Broadcast>, 
     };
     if let Some(room) = room {
         // Some emitters publish on the channel of each room with the names of all of them.
-        emit.target.rooms = vec![room.to_owned()];
+        emit.raw.target.rooms = vec![room.to_owned()];
     }
     Ok(Some(Broadcast {
         uid: uid.clone(),
@@ -66,11 +75,7 @@ pub fn decode(payload: &Bytes, room: Option<&str>) -> Result<Option<Broadcast>, 
 }
 
 /// A packet with its options, of a broadcast or a request. `None`: it is for another namespace.
-pub fn emit(
-    packet: &Value,
-    opts: &Value,
-    attachments: &[Bytes],
-) -> Result<Option<RawEmit>, Dropped> {
+pub fn emit(packet: &Value, opts: &Value, attachments: &[Bytes]) -> Result<Option<Emit>, Dropped> {
     match packet.get("nsp") {
         None | Some(Value::Null) => {}
         Some(Value::String(nsp)) if nsp == NAMESPACE => {}
@@ -83,13 +88,13 @@ pub fn emit(
     let data = packet.get("data").unwrap_or(&Value::Null);
     let (name, event) = event(data, attachments)?;
     let flag = |name: &str| opts.get("flags").and_then(|f| f.get(name)?.as_bool());
-    Ok(Some(RawEmit {
-        name,
+    let raw = RawEmit {
         event,
         target: target(opts)?,
         volatile: flag("volatile").unwrap_or(false),
         compress: flag("compress").unwrap_or(true),
-    }))
+    };
+    Ok(Some(Emit { name, raw }))
 }
 
 /// An event's name, and the event, from `["name", arg, ...]`.
@@ -186,6 +191,13 @@ pub fn encode(uid: &str, emit: &RawEmit) -> Vec<u8> {
         { "rooms": emit.target.rooms, "except": emit.target.except, "flags": flags },
     ]);
     msgpack::write(&message, &emit.event.attachments)
+}
+
+/// Whether a broadcast as written by [`encode`] has this sender, without reading on.
+pub fn is_from(payload: &[u8], uid: &str) -> bool {
+    // A list of three, and a text of this length.
+    let rest = payload.strip_prefix(&[0x93, 0xa0 | uid.len() as u8]);
+    rest.is_some_and(|rest| rest.starts_with(uid.as_bytes()))
 }
 
 /// The channel for a broadcast: its room's if it is for exactly one.

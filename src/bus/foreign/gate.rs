@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::{
-    broadcast,
+    broadcast::{self, Emit},
     channel::{Channel, Channels},
     dropped::{Dropped, Drops},
     policy::Policy,
@@ -14,7 +14,7 @@ use super::{
     request::{self, Request},
 };
 use crate::{
-    chat::{RawEmit, Sockets},
+    chat::{OtherServers, RawEmit, Sockets},
     config, telemetry,
 };
 
@@ -89,14 +89,17 @@ impl Gate {
     }
 
     fn broadcast(&self, payload: &Bytes, room: Option<&str>) -> Result<(), Dropped> {
+        if broadcast::is_from(payload, OWN_UID) {
+            return Ok(());
+        }
         self.bounded(payload)?;
         match broadcast::decode(payload, room)? {
-            Some(broadcast) if broadcast.uid != OWN_UID => self.emit(broadcast.emit),
-            _ => Ok(()),
+            Some(broadcast) => self.emit(broadcast.emit),
+            None => Ok(()),
         }
     }
 
-    fn emit(&self, emit: RawEmit) -> Result<(), Dropped> {
+    fn emit(&self, emit: Emit) -> Result<(), Dropped> {
         let emit = self.policy.emit(emit)?;
         count("emit");
         self.sockets.emit(&emit);
@@ -190,4 +193,31 @@ impl Gate {
 
 fn count(kind: &'static str) {
     metrics::counter!(telemetry::EMITTERS_IN_TOTAL, "kind" => kind).increment(1);
+}
+
+/// Publishes for Node servers as one of them.
+pub struct NodeServers {
+    channels: Channels,
+    publisher: Arc<dyn Publisher>,
+}
+
+impl NodeServers {
+    /// Those on the channels of this configuration.
+    pub fn new(config: &config::Emitters, publisher: Arc<dyn Publisher>) -> Self {
+        Self {
+            channels: Channels::new(&config.key),
+            publisher,
+        }
+    }
+}
+
+impl OtherServers for NodeServers {
+    fn tell(&self, emit: &RawEmit) {
+        let channel = match broadcast::room_of(&emit.target) {
+            Some(room) => self.channels.room(room),
+            None => self.channels.everybody().to_owned(),
+        };
+        self.publisher
+            .publish(channel, broadcast::encode(OWN_UID, emit));
+    }
 }

@@ -17,4 +17,4 @@ pub mod policy;
 pub mod python;
 pub mod request;
 
-pub use gate::{Gate, Publisher};
+pub use gate::{Gate, NodeServers, Publisher};

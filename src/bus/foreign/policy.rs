@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use socketioxide_core::Sid;
 
-use super::dropped::Dropped;
+use super::{broadcast::Emit, dropped::Dropped};
 use crate::{
     chat::{RawEmit, Target, check_event_name},
     config,
@@ -30,12 +30,13 @@ impl Policy {
     }
 
     /// The event without the rooms that are not allowed.
-    pub fn emit(&self, mut emit: RawEmit) -> Result<RawEmit, Dropped> {
+    pub fn emit(&self, emit: Emit) -> Result<RawEmit, Dropped> {
         if check_event_name(&emit.name).is_err() || !any(&self.events, &emit.name) {
             return Err(Dropped::Event);
         }
-        emit.target = self.target(emit.target)?;
-        Ok(emit)
+        let mut raw = emit.raw;
+        raw.target = self.target(raw.target)?;
+        Ok(raw)
     }
 
     /// The target without the rooms that are not allowed. A connection's own id always is.

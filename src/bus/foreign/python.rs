@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    broadcast::{event, names},
+    broadcast::{Emit, event, names},
     channel::NAMESPACE,
     dropped::Dropped,
 };
@@ -18,7 +18,7 @@ use crate::chat::{RawEmit, Target};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Python {
     /// To emit.
-    Emit(RawEmit),
+    Emit(Emit),
     /// To close a connection.
     Disconnect(Target),
     /// To have a connection join rooms.
@@ -76,7 +76,7 @@ fn some(names: Vec<String>) -> Result<Vec<String>, Dropped> {
         .ok_or(Dropped::Malformed)
 }
 
-fn emit(message: &Value) -> Result<RawEmit, Dropped> {
+fn emit(message: &Value) -> Result<Emit, Dropped> {
     let name = message.get("event").filter(|name| name.is_string());
     let name = name.ok_or(Dropped::Malformed)?;
     let mut data = message.get("data").unwrap_or(&Value::Null);
@@ -101,8 +101,7 @@ fn emit(message: &Value) -> Result<RawEmit, Dropped> {
     };
     let all: Value = std::iter::once(name).chain(args).cloned().collect();
     let (name, event) = event(&all, &attachments)?;
-    Ok(RawEmit {
-        name,
+    let raw = RawEmit {
         event,
         target: Target {
             rooms: names(message.get("room"))?,
@@ -110,5 +109,6 @@ fn emit(message: &Value) -> Result<RawEmit, Dropped> {
         },
         volatile: false,
         compress: true,
-    })
+    };
+    Ok(Emit { name, raw })
 }

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
-    broadcast::{self, names, target},
+    broadcast::{self, Emit, names, target},
     dropped::Dropped,
     msgpack,
 };
-use crate::chat::{RawEmit, RawEvent, SocketInfo, Target};
+use crate::chat::{RawEvent, SocketInfo, Target};
 
 /// How long clients may take for an ack if the request does not say.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ pub enum Request {
     ServerSideEmit(Option<RequestId>),
     /// To emit and pass on the clients' acks. Even where the event cannot be passed on, an answer
     /// is waited for.
-    Broadcast(RequestId, Box<Result<RawEmit, Dropped>>, Duration),
+    Broadcast(RequestId, Box<Result<Emit, Dropped>>, Duration),
 }
 
 /// Reads a request. `None`: it wants nothing of this server.

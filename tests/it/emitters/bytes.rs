@@ -56,7 +56,7 @@ fn emit(what: &str) -> porchlight::chat::RawEmit {
         other => panic!("{what}: {other:?}"),
     };
     let broadcast = broadcast::decode(&payload(published), room);
-    broadcast.expect(what).expect(what).emit
+    broadcast.expect(what).expect(what).emit.raw
 }
 
 /// The packet as a Node server sends it to clients: JSON, and binary data in base64.
@@ -121,7 +121,7 @@ fn what_is_written_is_read_back() {
         let written = broadcast::encode("abcdef", &emit).into();
         let read = broadcast::decode(&written, None).unwrap().unwrap();
         assert_eq!(read.uid, "abcdef");
-        assert_eq!(read.emit, emit, "{}", published.what);
+        assert_eq!(read.emit.raw, emit, "{}", published.what);
     }
 }
 
@@ -180,9 +180,9 @@ fn requests_are_understood() {
     let emit = emit.expect("an event");
     assert_eq!(patience.as_millis(), 250);
     assert_eq!(&*emit.name, "hello");
-    assert_eq!(emit.target.rooms, ["a"]);
+    assert_eq!(emit.raw.target.rooms, ["a"]);
     assert_eq!(
-        emit.event.attachments[..],
+        emit.raw.event.attachments[..],
         [Bytes::from_static(&[0, 1, 2, 254, 255])]
     );
 }

@@ -86,7 +86,7 @@ proptest! {
             gate.take(channel, &bytes);
         }
         if let Ok(Some(broadcast)) = broadcast::decode(&bytes, None) {
-            let event: Value = serde_json::from_str(&broadcast.emit.event.data).unwrap();
+            let event: Value = serde_json::from_str(&broadcast.emit.raw.event.data).unwrap();
             prop_assert_eq!(event[0].as_str(), Some(&*broadcast.emit.name));
         }
     }
@@ -125,7 +125,7 @@ fn attachments_always_fit_the_placeholders() {
     let real = json!({"_placeholder": true, "num": 0});
     let packet = json!({"type": 2, "data": ["a", forged, real, real], "extra": real});
     let message = msgpack::write(&json!(["x", packet, {}]), &[bin.clone()]).into();
-    let emit = broadcast::decode(&message, None).unwrap().unwrap().emit;
+    let emit = broadcast::decode(&message, None).unwrap().unwrap().emit.raw;
     assert_eq!(
         serde_json::from_str::<Value>(&emit.event.data).unwrap(),
         json!(["a", null, real, {"_placeholder": true, "num": 1}])
