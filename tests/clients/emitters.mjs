@@ -104,17 +104,15 @@ await check('volatile, compressed or not, large, and JavaScript\'s own values', 
 });
 
 await check('in order, binary data among it', async () => {
-  for (let n = 0; n < 500; n += 1) {
-    emitter.to(annsRoom).emit('step', n, n % 10 === 0 ? Buffer.from([n % 256]) : 0);
-  }
-  assert.deepEqual(await heardBy(() => {}, 'step'), [0, 0, 0]);
-  for (let n = 0; n < 500; n += 1) emitter.to([annsRoom]).emit('step', n);
+  // By the channels of the user, of one connection and of everybody in turn, some with attachments.
+  const targets = [annsRoom, phone.socket.id, [annsRoom, room]];
   await heardBy(() => {
-    for (let n = 0; n < 500; n += 1) emitter.to(annsRoom).emit('step', n);
+    for (let n = 0; n < 600; n += 1) {
+      emitter.to(targets[n % 3]).emit('step', n, n % 10 === 0 ? Buffer.from([n % 256]) : 0);
+    }
   }, 'step');
-  for (const client of [phone, laptop]) {
-    assert.deepEqual(client.heard('step').slice(-500), Array.from({ length: 500 }, (_, n) => n));
-  }
+  assert.deepEqual(phone.heard('step'), Array.from({ length: 600 }, (_, n) => n));
+  assert.deepEqual(laptop.heard('step'), phone.heard('step').filter((n) => n % 3 !== 1));
 });
 
 await check('with ioredis as well', async () => {
@@ -160,7 +158,7 @@ async function soon(ask) {
   return answer;
 }
 
-await check('fetchSockets, allSockets and allRooms of a Node server', async () => {
+await check('fetchSockets and allRooms of a Node server', async () => {
   const sockets = await soon(() => node.fetchSockets());
   assert.deepEqual(sockets.map((s) => s.id).sort(), everyone.map((c) => c.socket.id).sort());
   const found = sockets.find((s) => s.id === phone.socket.id);
@@ -169,7 +167,6 @@ await check('fetchSockets, allSockets and allRooms of a Node server', async () =
   const anns = await soon(() => node.in(annsRoom).except(phone.socket.id).fetchSockets());
   assert.deepEqual(anns.map((s) => s.id), [laptop.socket.id]);
   assert.deepEqual(await soon(() => node.in('nowhere').fetchSockets()), []);
-  assert.deepEqual(await soon(() => node.in(room).allSockets()), new Set([phone.socket.id, tablet.socket.id]));
   const rooms = await soon(() => node.of('/').adapter.allRooms());
   for (const name of [annsRoom, `user:${ben.id}`, room, phone.socket.id, 'more#news']) assert.ok(rooms.has(name), name);
 });
@@ -210,8 +207,8 @@ await check('events between servers are answered', async () => {
 
 await check('single sockets of a Node server', async () => {
   const [remote] = await node.in(laptop.socket.id).fetchSockets();
-  remote.emit('order', 'for the laptop');
-  assert.equal(await laptop.next('order'), 'for the laptop');
+  remote.emit('to one', 'for the laptop');
+  assert.equal(await laptop.next('to one'), 'for the laptop');
   remote.join('from node');
   await settled('from node', '0,1,0');
   assert.equal(await remote.timeout(10_000).emitWithAck('question', 1), 'laptop 1');
