@@ -4,7 +4,8 @@
 //! - [`chat`] is the domain: what a conversation is, the ports to the world, the use cases. It
 //!   knows no transport and no database.
 //! - On it stand the parts: [`dialect`] (clients' words), [`store`] (SQLite, PostgreSQL), [`bus`]
-//!   and [`presence`] (other nodes), [`auth`] (who is who), [`limits`] (how much is too much).
+//!   and [`presence`] (other nodes, over [`redis`]), [`auth`] (who is who), [`limits`] (how much is
+//!   too much).
 //! - On those stand the edges: [`socket`] (Socket.IO), [`http`] (REST, operators), [`demo`].
 //! - [`app`] puts it together and is the only file that chooses backends; [`run`] is what the
 //!   commands of [`cli`] do; [`config`], [`telemetry`], [`shutdown`] and [`seed`] help.
@@ -34,6 +35,7 @@ pub mod dialect;
 pub mod http;
 pub mod limits;
 pub mod presence;
+pub mod redis;
 pub mod run;
 pub mod seed;
 pub mod shutdown;

@@ -98,6 +98,10 @@ catalogue! {
     Histogram ["route"] HTTP_SECONDS = "porchlight_http_seconds";
     /// Messages published by the sweeper because the node that committed them did not.
     Counter [] OUTBOX_SWEPT_TOTAL = "porchlight_outbox_swept_total";
+    /// Whether a connection to Redis works: 1 or 0.
+    Gauge ["connection"] REDIS_UP = "porchlight_redis_up";
+    /// Times that a connection to Redis came about, the first one too.
+    Counter ["connection"] REDIS_CONNECTED_TOTAL = "porchlight_redis_connected_total";
     /// What other backends asked for by Socket.IO's own Redis channels, and was done.
     Counter ["kind"] EMITTERS_IN_TOTAL = "porchlight_emitters_in_total";
     /// What other backends published there and was dropped. The label says why.

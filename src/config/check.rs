@@ -1,6 +1,7 @@
 //! Checks that need more than one value, or the world. Each says what is wrong and what to do.
 
 mod auth;
+mod redis;
 
 use std::fmt::Display;
 
@@ -22,7 +23,7 @@ pub(super) fn check(mut config: Config, draft: &mut Draft) -> Config {
     checker.origins(&mut config);
     checker.files(&config);
     checker.database(&mut config);
-    checker.cluster(&config);
+    checker.redis(&config);
     checker.auth(&config);
     checker.verifier(&config);
     checker.sockets(&mut config);
@@ -140,23 +141,6 @@ impl Checker<'_> {
                 }
             }
             Err(problem) => self.refuse("database.url", problem),
-        }
-    }
-
-    /// Running as one of several nodes is not built yet: this method goes when it is, except for
-    /// the check of the scheme.
-    fn cluster(&mut self, config: &Config) {
-        if config.redis.url.is_empty() {
-            return;
-        }
-        match urls::with_scheme(&config.redis.url, &["redis", "rediss"]) {
-            Ok(_) => self.refuse(
-                "redis.url",
-                "several nodes over Redis come in a later version; leave it unset to run this node \
-                 alone, or set PORCHLIGHT_REDIS_URL to nothing where REDIS_URL is another \
-                 program's",
-            ),
-            Err(problem) => self.refuse("redis.url", problem),
         }
     }
 

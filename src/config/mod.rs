@@ -9,6 +9,7 @@ mod file;
 mod finding;
 mod level;
 mod load;
+mod redis;
 mod schema;
 mod secret;
 mod urls;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 pub use finding::{ConfigErrors, Finding, Origin};
 pub use level::{Directive, parse_directives};
 pub use load::{Changed, Loaded, Sources, load};
+pub use redis::RedisAddress;
 pub use schema::{DEFAULT, Key, keys};
 pub use secret::local_secret;
 
@@ -118,8 +120,32 @@ pub struct Database {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
-    /// `redis://`; empty means that this node runs alone.
+    /// `redis://` or `rediss://`; empty means that this node runs alone. See [`Redis::address`].
     pub url: String,
+    /// What the names of all keys and channels begin with.
+    pub prefix: String,
+    /// The user; empty means the URL's.
+    pub username: String,
+    /// The password; empty means the URL's.
+    pub password: String,
+    /// Whether the URL names nodes of a Redis Cluster.
+    pub cluster: bool,
+    /// The service that Sentinels at the URL's hosts know; empty means no Sentinels.
+    pub sentinel_service: String,
+    /// The user for Sentinels; empty means none.
+    pub sentinel_username: String,
+    /// The password for Sentinels; empty means none.
+    pub sentinel_password: String,
+    /// A PEM file with the authorities to trust; empty means the system's.
+    pub tls_ca_file: PathBuf,
+    /// How long a connection may take to come about.
+    #[serde(deserialize_with = "ms", rename = "connect_timeout_ms")]
+    pub connect_timeout: Duration,
+    /// How long an answer may take before Redis counts as down.
+    #[serde(deserialize_with = "ms", rename = "command_timeout_ms")]
+    pub command_timeout: Duration,
+    /// Whether one node alone uses Redis beside SQLite.
+    pub allow_sqlite: bool,
 }
 
 /// `[emitters]`

@@ -59,7 +59,11 @@ impl Key {
     pub fn is_secret(&self) -> bool {
         matches!(
             self.name.as_str(),
-            "auth.jwt_secrets" | "auth.nextauth_secret" | "auth.api_keys"
+            "auth.jwt_secrets"
+                | "auth.nextauth_secret"
+                | "auth.api_keys"
+                | "redis.password"
+                | "redis.sentinel_password"
         )
     }
 
@@ -144,6 +148,8 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("database.acquire_timeout_ms", 1, 600_000),
     ("database.group_commit_wait_us", 0, 1_000_000),
     ("database.group_commit_max", 1, 10_000),
+    ("redis.connect_timeout_ms", 10, 600_000),
+    ("redis.command_timeout_ms", 10, 600_000),
     ("emitters.max_bytes", 1024, 256 << 20),
     ("auth.jwks_cache_s", 1, YEAR_S),
     ("auth.jwks_min_refresh_s", 1, 86_400),

@@ -10,6 +10,7 @@ mod dialect;
 mod edge;
 mod emitters;
 mod http;
+mod redis;
 mod shutdown;
 mod store;
 mod structure;

@@ -173,9 +173,44 @@ fn believing_clients_is_for_loopback_or_for_those_who_insist() {
 }
 
 #[test]
-fn the_cluster_is_not_there_yet() {
-    insta::assert_snapshot!(only(from_env(&[("REDIS_URL", "redis://localhost:6379")])), @r#"redis.url (REDIS_URL): several nodes over Redis come in a later version; leave it unset to run this node alone, or set PORCHLIGHT_REDIS_URL to nothing where REDIS_URL is another program's"#);
-    insta::assert_snapshot!(only(from_env(&[("REDIS_URL", "localhost:6379")])), @r#"redis.url (REDIS_URL): is not a URL; allowed: redis://..., rediss://..."#);
+fn several_nodes_need_a_database_that_they_can_share() {
+    let url = ("REDIS_URL", "redis://localhost:6379");
+    insta::assert_snapshot!(only(from_env(&[url])), @"redis.url (REDIS_URL): is for several nodes, which cannot share SQLite; set database.url to PostgreSQL, or redis.allow_sqlite for one node alone, or set PORCHLIGHT_REDIS_URL to nothing where REDIS_URL is another program's");
+    insta::assert_snapshot!(only(from_file("[redis]\nurl = \"redis://a\"\n", &[])), @"redis.url (porchlight.toml:2): is for several nodes, which cannot share SQLite; set database.url to PostgreSQL, or redis.allow_sqlite for one node alone");
+    assert!(warned(from_env(&[url, ("DATABASE_URL", "postgres://db/chat")])).is_empty());
+    let alone = ("PORCHLIGHT_REDIS_ALLOW_SQLITE", "true");
+    insta::assert_snapshot!(warned(from_env(&[url, alone])).join("\n"), @"redis.allow_sqlite (PORCHLIGHT_REDIS_ALLOW_SQLITE): a second node on the same Redis, with a database of its own, would mix up conversations; use PostgreSQL (database.url) before you add one");
+}
+
+#[test]
+fn redis() {
+    let text = r#"
+[database]
+url = "postgres://db/chat"
+[redis]
+prefix = "a{b}"
+url = "redis://a,b?family=6"
+tls_ca_file = "/nonexistent/ca.pem"
+"#;
+    insta::assert_snapshot!(told(from_file(text, &[])).join("\n"), @"
+    redis.prefix (porchlight.toml:5): must be 1 to 64 letters, digits and . _ : -, such as porchlight
+    redis.url (porchlight.toml:6): names several hosts; set redis.cluster if they are a Redis Cluster, or redis.sentinel_service if they are Sentinels
+    redis.tls_ca_file (porchlight.toml:7): cannot read /nonexistent/ca.pem: there is no such file
+    ");
+    let cluster = ("PORCHLIGHT_REDIS_CLUSTER", "true");
+    let sentinels = ("PORCHLIGHT_REDIS_SENTINEL_SERVICE", "chat");
+    let database = ("DATABASE_URL", "postgres://db/chat");
+    let url = ("REDIS_URL", "redis://a,b/1");
+    insta::assert_snapshot!(only(from_env(&[database, url, cluster])), @"redis.url (REDIS_URL): a Redis Cluster has the database 0 only");
+    insta::assert_snapshot!(only(from_env(&[database, url, cluster, sentinels])), @"redis.sentinel_service (PORCHLIGHT_REDIS_SENTINEL_SERVICE): a Redis Cluster (redis.cluster) has no Sentinels; set one of the two");
+    assert!(warned(from_env(&[database, url, sentinels])).is_empty());
+    insta::assert_snapshot!(only(from_env(&[("REDIS_URL", "localhost:6379")])), @"redis.url (REDIS_URL): is not a URL; allowed: redis://[USER:PASSWORD@]HOST[:PORT][,HOST:PORT...][/NUMBER], or rediss:// for TLS");
+    let password = ("PORCHLIGHT_REDIS_SENTINEL_PASSWORD", "hunter2");
+    let url = ("REDIS_URL", "redis://a?family=6");
+    insta::assert_snapshot!(warned(from_env(&[database, url, password])).join("\n"), @"
+    redis.url (REDIS_URL): parameters after ? are not known here and left out
+    redis.sentinel_password (PORCHLIGHT_REDIS_SENTINEL_PASSWORD): does nothing without redis.sentinel_service
+    ");
 }
 
 #[test]

@@ -3,4 +3,6 @@
 pub mod gateway;
 pub mod node;
 pub mod postgres;
+pub mod redis;
 pub mod sio;
+pub mod watched;

@@ -1,16 +1,13 @@
 //! A private PostgreSQL: its own data, its own port, gone when the test binary is gone.
 //!
 //! [`database`] gives a fresh database on the server that all tests share; [`Server::start`] a
-//! server of one's own, to be stopped and started. A small shell watches over each server: it
-//! reads from a pipe that ends when the test binary does, however that happens, and then stops the
-//! server and deletes its folder.
+//! server of one's own, to be stopped and started.
 
 use std::{
-    io::Write,
     net::TcpListener,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -18,19 +15,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
 
-/// Everything a line on standard input can ask for; its end means that nobody needs the server.
-const WATCH: &str = r#"
-    folder=$1; shift
-    "$@" >>"$folder/log" 2>&1 &
-    server=$!
-    read -r command
-    case $command in
-        stop) kill -INT $server ;;
-        *) kill -QUIT $server ;;
-    esac
-    wait $server
-    [ "$command" ] || rm -rf "$folder"
-"#;
+use super::watched::Watched;
 
 /// How long a start may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,7 +38,7 @@ pub async fn database() -> TestDatabase {
 pub struct Server {
     folder: PathBuf,
     port: u16,
-    running: Option<(Child, ChildStdin)>,
+    running: Option<Watched>,
 }
 
 impl Server {
@@ -102,12 +87,12 @@ impl Server {
 
     /// Stops the server in an orderly way, cutting all connections.
     pub fn stop(&mut self) {
-        self.end("stop\n");
+        self.end("stop");
     }
 
     /// Stops the server as a crash would: nothing is flushed that was not flushed before.
     pub fn crash(&mut self) {
-        self.end("crash\n");
+        self.end("crash");
     }
 
     /// Starts the server again on the same port and data.
@@ -151,32 +136,17 @@ impl Server {
 
     /// Starts the server and its watcher; `false` if it ended instead of answering.
     async fn launch(&mut self) -> bool {
-        let mut watcher = command(Path::new("/bin/sh"))
-            .args(["-c", WATCH, "watch"])
-            .arg(&self.folder)
-            .arg(binary("postgres"))
+        let mut server = Command::new(binary("postgres"));
+        server
             .arg("-D")
             .arg(self.folder.join("data"))
-            .arg("-p")
-            .arg(self.port.to_string())
+            .args(["-p", &self.port.to_string()])
             .arg("-k")
             .arg(&self.folder)
-            .args([
-                "-c",
-                "listen_addresses=127.0.0.1",
-                "-c",
-                "max_connections=200",
-            ])
-            .current_dir(&self.folder)
-            // Interrupting the tests must not interrupt the server before the watcher knows.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a shell");
-        let stdin = watcher.stdin.take().expect("its standard input");
-        self.running = Some((watcher, stdin));
+            .args(["-c", "listen_addresses=127.0.0.1"])
+            .args(["-c", "max_connections=200"]);
+        let shell = command(Path::new("/bin/sh"));
+        self.running = Some(Watched::run(shell, &self.folder, "QUIT", &server));
         let pid_file = self.folder.join("data/postmaster.pid");
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
@@ -186,7 +156,7 @@ impl Server {
                 return pid.lines().nth(3) == Some(&self.port.to_string());
             }
             if self.log().contains("could not create any TCP/IP sockets") {
-                self.end("stop\n");
+                self.end("stop");
                 return false;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -195,11 +165,8 @@ impl Server {
     }
 
     fn end(&mut self, command: &str) {
-        if let Some((mut watcher, mut stdin)) = self.running.take() {
-            // The watcher may have ended with its server.
-            let _ = stdin.write_all(command.as_bytes());
-            drop(stdin);
-            watcher.wait().expect("the watcher ends");
+        if let Some(server) = self.running.take() {
+            server.end(command);
         }
     }
 

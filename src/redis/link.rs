@@ -1,0 +1,259 @@
+//! One connection to Redis, and whether it works.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use fred::{
+    clients::Client,
+    error::Error,
+    interfaces::{ClientLike, EventInterface, FredResult},
+    types::{ClusterHash, CustomCommand, Value, config::Options},
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::MissedTickBehavior,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::unavailable;
+use crate::{chat::Unavailable, telemetry};
+
+/// Time between two looks whether Redis answers.
+const BEAT: Duration = Duration::from_secs(1);
+/// Time before the next try after connecting failed for good.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// The state of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Whether Redis answers on it.
+    pub up: bool,
+    /// Since when.
+    pub since: Instant,
+    /// How often it has come about: another number means that it was gone in between, and that
+    /// subscriptions are, too. 0: never.
+    pub epoch: u64,
+}
+
+/// One connection to Redis (to each of its nodes, of a Redis Cluster).
+pub struct Connection {
+    name: &'static str,
+    client: Client,
+    timeout: Duration,
+    link: watch::Sender<Link>,
+    renew: Notify,
+    /// Whether the log knows that it is down.
+    told: AtomicBool,
+}
+
+/// Redis is down, or was when the connection was last looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no connection")]
+struct Down;
+
+impl Connection {
+    pub(super) fn new(name: &'static str, client: Client, timeout: Duration) -> Self {
+        metrics::gauge!(telemetry::REDIS_UP, "connection" => name).set(0.0);
+        Self {
+            name,
+            client,
+            timeout,
+            link: watch::Sender::new(Link {
+                up: false,
+                since: Instant::now(),
+                epoch: 0,
+            }),
+            renew: Notify::new(),
+            told: AtomicBool::new(false),
+        }
+    }
+
+    /// The client, for commands now. They fail after `redis.command_timeout_ms` or as soon as the
+    /// connection breaks, and are not repeated.
+    ///
+    /// # Errors
+    /// The connection is down.
+    pub fn client(&self) -> Result<&Client, Unavailable> {
+        if self.is_up() {
+            Ok(&self.client)
+        } else {
+            Err(Unavailable {
+                what: "redis",
+                source: Box::new(Down),
+            })
+        }
+    }
+
+    /// Whether Redis answers.
+    pub fn is_up(&self) -> bool {
+        self.link.borrow().up
+    }
+
+    /// The state now and whenever it changes.
+    pub fn watch(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    /// What is published to the subscriptions of this connection, from now on. The stream lasts
+    /// over reconnections.
+    pub fn messages(&self) -> tokio::sync::broadcast::Receiver<fred::types::Message> {
+        self.client.message_rx()
+    }
+
+    /// Gives the connection up for a new one, because what it said cannot be right.
+    pub fn renew(&self) {
+        self.renew.notify_one();
+    }
+
+    /// Asks every node of Redis for an answer. All that was sent on this connection before has been
+    /// handled when it comes.
+    ///
+    /// # Errors
+    /// Redis refuses, or there is no connection.
+    pub async fn round_trip(&self) -> Result<(), Unavailable> {
+        match tokio::time::timeout(self.timeout, self.echo()).await {
+            Ok(answer) => answer.map_err(unavailable),
+            Err(late) => Err(Unavailable {
+                what: "redis",
+                source: Box::new(late),
+            }),
+        }
+    }
+
+    async fn echo(&self) -> FredResult<()> {
+        if !self.client.is_clustered() {
+            return echo(&self.client).await;
+        }
+        let nodes = self.client.active_connections();
+        futures_util::future::try_join_all(nodes.into_iter().map(|node| {
+            let options = Options {
+                cluster_node: Some(node),
+                ..Options::default()
+            };
+            let client = self.client.with_options(&options);
+            async move { echo(&client).await }
+        }))
+        .await
+        .map(drop)
+    }
+
+    /// Connects, and mends what breaks, until `stop`.
+    pub(super) async fn keep(&self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.run()).await;
+        // Nobody waits for an answer.
+        let _ = tokio::time::timeout(self.timeout, self.client.quit()).await;
+    }
+
+    async fn run(&self) {
+        let mut errors = self.client.error_rx();
+        let mut connected = self.client.reconnect_rx();
+        let mut changed = self.client.cluster_change_rx();
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut driver = self.client.connect();
+        let mut fresh = false;
+        loop {
+            tokio::select! {
+                // Errors of an old connection before the news of the next one.
+                biased;
+                error = errors.recv() => {
+                    if let Ok((error, _)) = error {
+                        self.down(&error);
+                    }
+                    continue;
+                }
+                // The client gave up: a first try failed, or the settings are wrong.
+                ended = &mut driver => {
+                    if let Ok(Err(error)) = ended {
+                        self.down(&error);
+                    }
+                    tokio::time::sleep(RETRY).await;
+                    driver = self.client.connect();
+                    continue;
+                }
+                _ = connected.recv() => fresh = true,
+                _ = changed.recv() => fresh = true,
+                () = self.renew.notified() => {
+                    self.down(&"it was given up");
+                    driver.abort();
+                    driver = self.client.connect();
+                    continue;
+                }
+                _ = beat.tick() => {}
+            }
+            // While the client connects there is nobody to ask; it tells when it has.
+            if !self.client.is_connected() {
+                continue;
+            }
+            match tokio::time::timeout(self.timeout, self.echo()).await {
+                Ok(Ok(())) => self.up(std::mem::take(&mut fresh)),
+                Ok(Err(error)) => self.down(&error),
+                Err(_) => {
+                    self.down(&"it does not answer");
+                    driver.abort();
+                    driver = self.client.connect();
+                }
+            }
+        }
+    }
+
+    fn up(&self, fresh: bool) {
+        let before = *self.link.borrow();
+        if before.up && !fresh {
+            return;
+        }
+        self.told.store(false, Ordering::Relaxed);
+        let connection = self.name;
+        metrics::gauge!(telemetry::REDIS_UP, "connection" => connection).set(1.0);
+        metrics::counter!(telemetry::REDIS_CONNECTED_TOTAL, "connection" => connection)
+            .increment(1);
+        if before.up {
+            tracing::info!(connection, "connected to Redis anew");
+        } else {
+            let down_ms = before.since.elapsed().as_millis();
+            tracing::info!(connection, down_ms, "connected to Redis");
+        }
+        self.link.send_replace(Link {
+            up: true,
+            since: if before.up {
+                before.since
+            } else {
+                Instant::now()
+            },
+            epoch: before.epoch + 1,
+        });
+    }
+
+    fn down(&self, why: &dyn fmt::Display) {
+        let connection = self.name;
+        if self.told.swap(true, Ordering::Relaxed) {
+            tracing::debug!(connection, error = %why, "still not connected to Redis");
+            return;
+        }
+        tracing::warn!(connection, error = %why, "not connected to Redis, trying on; this node serves its own clients");
+        metrics::gauge!(telemetry::REDIS_UP, "connection" => connection).set(0.0);
+        self.link.send_modify(|link| {
+            *link = Link {
+                up: false,
+                since: Instant::now(),
+                ..*link
+            }
+        });
+    }
+}
+
+async fn echo<C: ClientLike>(client: &C) -> FredResult<()> {
+    const TEXT: &str = "porchlight";
+    // PING is refused by a server that cannot write to its disk.
+    let command = CustomCommand::new_static("ECHO", ClusterHash::Random, false);
+    match client.custom::<Value, _>(command, vec![TEXT]).await? {
+        answer if answer.as_str().as_deref() == Some(TEXT) => Ok(()),
+        _ => Err(Error::new(
+            fred::error::ErrorKind::Protocol,
+            "the answer is another command's",
+        )),
+    }
+}
