@@ -14,9 +14,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::{AuthConfigError, Authenticator},
+    blobs,
     bus::MemoryBus,
     chat::{
-        Bus, Chat, ChatError, Clock, Parts, Presence, Profile, Rules, Store, SystemClock, UserId,
+        Bus, Chat, ChatError, Clock, Parts, Presence, Profile, Rules, Store, SystemClock,
+        UploadRules, UserId,
     },
     config::{self, Config, Demo},
     demo,
@@ -65,6 +67,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] store::OpenError),
+    /// The storage of uploads cannot be used.
+    #[error(transparent)]
+    Blobs(#[from] blobs::OpenError),
     /// A key or secret cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthConfigError),
@@ -174,17 +179,19 @@ struct Core {
 
 async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> {
     let store = store::open(&config.database, &database_file(config)).await?;
+    let blobs = blobs::open(&config.uploads, &config.server.data_dir.join("uploads"))?;
     let bus: Arc<dyn Bus> = Arc::new(MemoryBus);
     let presence: Arc<dyn Presence> = Arc::new(MemoryPresence::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let hub = Hub::new(store.clone(), bus.clone(), tasks.clone());
     let chat = Chat::new(Parts {
         store: store.clone(),
+        blobs,
         bus: bus.clone(),
         local: Arc::new(LocalHub(hub.clone())),
         presence,
         clock: clock.clone(),
-        rules: rules(&config.chat),
+        rules: rules(config),
         tasks: tasks.clone(),
     });
     Ok(Core {
@@ -202,15 +209,25 @@ pub async fn open_chat(config: &Config) -> Result<(Arc<Chat>, Arc<dyn Store>), S
     Ok((core.chat, core.store))
 }
 
-fn rules(chat: &config::Chat) -> Rules {
+/// The numbers that the use cases go by.
+pub fn rules(config: &Config) -> Rules {
+    let (chat, uploads) = (&config.chat, &config.uploads);
     Rules {
         max_content_chars: chat.max_content_chars,
+        max_attachments: chat.max_attachments,
         max_participants: chat.max_participants,
         page_size: chat.page_size,
         max_page_size: chat.max_page_size,
         typing_timeout: chat.typing_timeout,
         typing_throttle: chat.typing_throttle,
         presence_grace: chat.presence_grace,
+        uploads: UploadRules {
+            max_bytes: uploads.max_bytes,
+            types: uploads.types.clone(),
+            max_pixels: uploads.max_pixels,
+            thumbnail_side: uploads.thumbnail_side,
+            unused_after: uploads.unused_after,
+        },
     }
 }
 
@@ -352,6 +369,11 @@ pub async fn start(
     tasks.spawn(
         soft.clone()
             .run_until_cancelled_owned(async move { edge.expiry.run().await }),
+    );
+    let uploads = chat.clone();
+    tasks.spawn(
+        soft.clone()
+            .run_until_cancelled_owned(async move { uploads.sweep_uploads().await }),
     );
     let (telling, told) = (hub.clone(), chat.clone());
     tasks.spawn(

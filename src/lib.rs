@@ -3,9 +3,9 @@
 //! # Where things are
 //! - [`chat`] is the domain: what a conversation is, the ports to the world, the use cases. It
 //!   knows no transport and no database.
-//! - On it stand the parts: [`dialect`] (clients' words), [`store`] (SQLite, PostgreSQL), [`bus`]
-//!   and [`presence`] (other nodes, over [`redis`]), [`auth`] (who is who), [`limits`] (how much is
-//!   too much).
+//! - On it stand the parts: [`dialect`] (clients' words), [`store`] (SQLite, PostgreSQL),
+//!   [`blobs`] (the bytes of uploads), [`bus`] and [`presence`] (other nodes, over [`redis`]),
+//!   [`auth`] (who is who), [`limits`] (how much is too much).
 //! - On those stand the edges: [`socket`] (Socket.IO), [`http`] (REST, operators), [`demo`].
 //! - [`app`] puts it together and is the only file that chooses backends; [`run`] is what the
 //!   commands of [`cli`] do; [`config`], [`telemetry`], [`shutdown`] and [`seed`] help.
@@ -26,6 +26,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod blobs;
 pub mod bus;
 pub mod chat;
 pub mod cli;

@@ -30,6 +30,7 @@ mod name {
     pub(super) const MESSAGES: &str = "messages";
     pub(super) const HANDSHAKES: &str = "handshakes";
     pub(super) const REQUESTS: &str = "requests";
+    pub(super) const UPLOADS: &str = "uploads";
     pub(super) const CONNECTIONS_PER_ADDRESS: &str = "connections_per_address";
     pub(super) const CONNECTIONS_PER_USER: &str = "connections_per_user";
 }
@@ -41,6 +42,7 @@ pub struct Limits<C: Clock = MonotonicClock> {
     messages: Keyed<UserId, C>,
     handshakes: Keyed<IpAddr, C>,
     requests: Keyed<Box<str>, C>,
+    uploads: Keyed<UserId, C>,
     connections: Arc<DashMap<Holder, u32>>,
     per_address: u32,
     per_user: u32,
@@ -67,6 +69,11 @@ impl<C: Clock + Clone> Limits<C> {
                 &clock,
             ),
             requests: keyed(config.requests_per_second, config.requests_burst, &clock),
+            uploads: RateLimiter::dashmap_with_clock(
+                Quota::per_minute(at_least_one(config.uploads_per_minute))
+                    .allow_burst(at_least_one(config.uploads_burst)),
+                clock.clone(),
+            ),
             connections: Arc::default(),
             per_address: config.connections_per_address,
             per_user: config.connections_per_user,
@@ -105,6 +112,11 @@ impl<C: Clock + Clone> Limits<C> {
         self.request(&format!("address:{}", network(address)))
     }
 
+    /// Counts an upload of a user. `Err` tells how long to wait until one is allowed.
+    pub fn upload(&self, user: &UserId) -> Result<(), Duration> {
+        self.answer(name::UPLOADS, self.uploads.check_key(user))
+    }
+
     /// A connection of an address (of its /64 where it is IPv6), for as long as the slot lives;
     /// `None` if it has `connections_per_address`.
     pub fn connection_of_address(&self, address: IpAddr) -> Option<Slot> {
@@ -125,12 +137,17 @@ impl<C: Clock + Clone> Limits<C> {
         sweep(&self.messages);
         sweep(&self.handshakes);
         sweep(&self.requests);
+        sweep(&self.uploads);
         self.connections.shrink_to_fit();
     }
 
     /// How many users and addresses are remembered, those with connections included.
     pub fn remembered(&self) -> usize {
-        self.messages.len() + self.handshakes.len() + self.requests.len() + self.connections.len()
+        self.messages.len()
+            + self.handshakes.len()
+            + self.requests.len()
+            + self.uploads.len()
+            + self.connections.len()
     }
 
     fn answer(
@@ -221,8 +238,11 @@ fn sweep<K: Hash + Eq + Clone, C: Clock>(limiter: &Keyed<K, C>) {
 }
 
 /// The configuration allows no zeros; one is the least that a bucket can be.
+fn at_least_one(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN)
+}
+
 fn quota(per_second: u32, burst: u32) -> Quota {
-    let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
     Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst))
 }
 
@@ -264,6 +284,8 @@ mod tests {
             handshakes_burst: 1,
             requests_per_second: 4,
             requests_burst: 1,
+            uploads_per_minute: 6,
+            uploads_burst: 1,
             max_message_bytes: 1024,
         };
         let clock = FakeRelativeClock::default();
@@ -306,6 +328,9 @@ mod tests {
         assert_eq!(limits.message(&user("a")), Ok(()));
         assert_eq!(limits.message(&user("a")), Err(Duration::from_millis(500)));
         assert_eq!(limits.message(&user("b")), Ok(()));
+        assert_eq!(limits.upload(&user("a")), Ok(()));
+        assert_eq!(limits.upload(&user("a")), Err(Duration::from_secs(10)));
+        assert_eq!(limits.upload(&user("b")), Ok(()));
 
         assert_eq!(limits.request("a"), Ok(()));
         assert_eq!(limits.request("a"), Err(Duration::from_millis(250)));
@@ -396,6 +421,7 @@ mod tests {
             for _ in 0..2 {
                 let _ = limits.handshake(ip("192.0.2.1"));
                 let _ = limits.request("a");
+                let _ = limits.upload(&user("a"));
             }
             let slots: Vec<_> = (0..3)
                 .map(|_| limits.connection_of_address(ip("192.0.2.1")))
@@ -409,6 +435,7 @@ mod tests {
             name::MESSAGES,
             name::HANDSHAKES,
             name::REQUESTS,
+            name::UPLOADS,
             name::CONNECTIONS_PER_ADDRESS,
             name::CONNECTIONS_PER_USER,
         ] {

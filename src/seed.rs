@@ -77,6 +77,7 @@ async fn talk(
             content: (*text).into(),
             kind: None,
             client_id: Some(format!("seed:{conversation}:{n}").into()),
+            attachments: Vec::new(),
             metadata: None,
         };
         chat.send(&actors[*who], message).await?;

@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::value::RawValue;
 
 use super::{
-    Conversation, ConversationId, ConversationSummary, Message, MessageId, Millis, Status, UserId,
+    Conversation, ConversationId, ConversationSummary, Message, MessageId, Millis, SearchMessages,
+    SearchPage, Status, UploadId, UserId,
 };
 
 /// A decoded inbound event. Values are well-formed; whether they are allowed is not yet decided.
@@ -54,6 +55,8 @@ pub enum Command {
         /// The highest seq the client has, per conversation.
         conversations: BTreeMap<ConversationId, u64>,
     },
+    /// Find messages by their words.
+    Search(SearchMessages),
     /// Say that the connection is ready to hear its user's messages: those that wait for the user
     /// and, where the dialect follows conversations without joining them, all later ones.
     Introduce {
@@ -71,8 +74,10 @@ pub enum Command {
 pub struct SendMessage {
     /// Where.
     pub to: Recipient,
-    /// What.
+    /// What; may be empty with attachments.
     pub content: Arc<str>,
+    /// Complete uploads of the sender. One that is named twice counts once.
+    pub attachments: Vec<UploadId>,
     /// The sort of content; `text` if absent.
     pub kind: Option<Arc<str>>,
     /// The idempotency key: 1 to 128 characters without control characters.
@@ -125,6 +130,8 @@ pub enum Reply {
         /// When the fresh token runs out, if ever.
         expires_at: Option<Millis>,
     },
+    /// To [`Command::Search`].
+    Found(SearchPage),
     /// To everything else.
     Done,
 }
@@ -161,6 +168,7 @@ impl Reply {
             Self::Joined(joined) => Some(&joined.viewer),
             Self::Sent(sent) => Some(&sent.message.sender.id),
             Self::Synced(synced) => synced.conversations.first().map(|joined| &joined.viewer),
+            Self::Found(page) => Some(&page.viewer),
             Self::Authenticated { .. } | Self::Done => None,
         }
     }

@@ -104,6 +104,10 @@ id!(
     MessageId
 );
 id!(
+    /// An uploaded file.
+    UploadId
+);
+id!(
     /// One live connection of a user, unique over the whole cluster. Never shown to other users.
     DeviceId
 );

@@ -1,11 +1,13 @@
 //! The domain: what a conversation is and what can be done with it.
 //!
-//! Read in this order: `model.rs` (the nouns), `command.rs` (what clients ask), `event.rs` (what
-//! they hear), `raw.rs` (what backends have them hear), `ports.rs` (what the domain needs from databases, other nodes and sockets), then the
-//! use cases on [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`,
-//! `receipts.rs`, `typing.rs`, `conversations.rs`, `people.rs`, `outbox.rs`. Nothing here knows
+//! Read in this order: `model.rs` and `upload.rs` (the nouns), `command.rs` (what clients ask),
+//! `event.rs` (what they hear), `raw.rs` (what backends have them hear), `ports.rs` and `blobs.rs`
+//! (what the domain needs from databases, other nodes, sockets and storage), then the use cases on
+//! [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`, `receipts.rs`, `typing.rs`,
+//! `conversations.rs`, `people.rs`, `outbox.rs`, `uploads.rs`, `search.rs`. Nothing here knows
 //! Socket.IO, HTTP, SQL or Redis.
 
+mod blobs;
 mod clock;
 mod command;
 mod conversations;
@@ -16,13 +18,19 @@ mod id;
 mod model;
 mod outbox;
 mod people;
+mod picture;
 mod ports;
 mod raw;
 mod receipts;
+mod search;
 mod send;
 mod service;
 mod typing;
+mod upload;
+mod uploads;
+mod words;
 
+pub use blobs::{Blob, BlobWriter, Blobs, ByteStream, Found};
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use command::{
     Command, ConversationPage, Joined, NewConversation, Page, ReceiptTarget, Recipient, Reply,
@@ -31,7 +39,9 @@ pub use command::{
 pub use error::{ChatError, ChatResult, ErrorCode};
 pub use event::{Envelope, Event, Hearer, PresenceChange, Receipt};
 pub use history::MAX_SYNC;
-pub use id::{ConversationId, DeviceId, InvalidId, MAX_ID_LEN, MessageId, UserId, is_valid_id};
+pub use id::{
+    ConversationId, DeviceId, InvalidId, MAX_ID_LEN, MessageId, UploadId, UserId, is_valid_id,
+};
 pub use model::{
     Conversation, ConversationSummary, Message, NewMessage, Participant, PresenceInfo, Profile,
     Role, Status,
@@ -44,4 +54,7 @@ pub use raw::{
     OtherServers, RawEmit, RawEvent, RoomNames, SocketInfo, Sockets, Target, check_event_name,
     event_text,
 };
+pub use search::{Hit, SearchMessages, SearchPage, SearchQuery, Span, Term};
 pub use service::{Actor, Chat, Parts, Rules};
+pub use upload::{Attachment, Dimensions, Upload, UploadReference};
+pub use uploads::UploadRules;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ConversationId, MessageId, Millis, UserId};
+use super::{Attachment, ConversationId, MessageId, Millis, UserId};
 
 /// What tokens told about a user. The gateway owns no accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,8 +189,10 @@ pub struct Message {
     pub client_id: Option<Arc<str>>,
     /// What sort of content: `text` unless the client says otherwise.
     pub kind: Arc<str>,
-    /// The content.
+    /// The content; may be empty where there are attachments.
     pub content: Arc<str>,
+    /// Uploads that belong to it.
+    pub attachments: Arc<[Attachment]>,
     /// Whatever JSON object the client attached, kept as it came.
     pub metadata: Option<Arc<RawValue>>,
     /// When it was committed.
@@ -212,6 +214,8 @@ pub struct NewMessage {
     pub kind: Arc<str>,
     /// The content.
     pub content: Arc<str>,
+    /// Uploads of the sender.
+    pub attachments: Arc<[Attachment]>,
     /// A JSON object, or nothing.
     pub metadata: Option<Arc<RawValue>>,
     /// Somebody else who must take part too, where the sender names one.

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::{
     ChatError, Conversation, ConversationId, ConversationPage, DeviceId, Envelope, Message,
-    MessageId, Millis, NewMessage, Page, PresenceInfo, Profile, Role, Status, UserId,
+    MessageId, Millis, NewMessage, Page, PresenceInfo, Profile, Role, SearchQuery, Status, Upload,
+    UploadId, UserId,
 };
 
 /// A dependency that cannot be reached or refuses to work.
@@ -145,13 +146,16 @@ pub enum Cursor {
 ///   many nodes.
 /// - A `client_id` is honoured per sender without expiry.
 /// - The outbox row is written in the message's own transaction.
+/// - An upload that a message refers to is never handed out by [`Store::claim_uploads`], and one
+///   that was handed out is no attachment of any message, also where both happen at once.
 /// - Deleted conversations are [`StoreError::NotFound`]; those who are no participants (any more)
 ///   get [`StoreError::NotParticipant`] from the methods that take the acting user.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Commits a message. Many calls share one transaction; the sender, and whoever the message
     /// names beside ([`NewMessage::with`]), must be a participant when it commits. A `client_id`
-    /// that the sender used in another conversation is [`StoreError::Conflict`]. The sender's read
+    /// that the sender used in another conversation is [`StoreError::Conflict`]; an attachment that
+    /// is no complete upload of the sender (any more) is [`StoreError::Invalid`]. The sender's read
     /// cursor moves with the message, the delivered one only where nothing before it is undelivered.
     async fn append(&self, message: NewMessage) -> StoreResult<Appended>;
 
@@ -293,6 +297,18 @@ pub trait Store: Send + Sync + 'static {
     /// The message of that seq.
     async fn message_at(&self, id: &ConversationId, seq: u64) -> StoreResult<Option<Arc<Message>>>;
 
+    /// Messages with all that the query asks for, newest first, in that conversation or in those
+    /// that the user takes part in (the thousand that changed last), from the message `from` on if
+    /// given. What was committed within the last second may be missing.
+    async fn search(
+        &self,
+        user: &UserId,
+        conversation: Option<&ConversationId>,
+        query: &SearchQuery,
+        from: Option<&MessageId>,
+        limit: u32,
+    ) -> StoreResult<Vec<Arc<Message>>>;
+
     /// Records what a token told about a user. A field that the token does not name stays.
     async fn upsert_user(&self, profile: &Profile, now: Millis) -> StoreResult<Profile>;
 
@@ -307,6 +323,28 @@ pub trait Store: Send + Sync + 'static {
 
     /// Everyone who shares a conversation with the user, without the user, at most `limit`.
     async fn contacts(&self, user: &UserId, limit: u32) -> StoreResult<Vec<UserId>>;
+
+    /// Notes that an upload was begun, before anything of it is kept elsewhere.
+    async fn begin_upload(&self, id: &UploadId, owner: &UserId, now: Millis) -> StoreResult<()>;
+
+    /// Completes an upload that was begun. One that was given up meanwhile is
+    /// [`StoreError::NotFound`].
+    async fn complete_upload(&self, upload: &Upload, now: Millis) -> StoreResult<()>;
+
+    /// Those of these uploads that are complete, in no particular order.
+    async fn uploads(&self, ids: &[UploadId]) -> StoreResult<Vec<Upload>>;
+
+    /// Whether an existing conversation that the user takes part in has a message with this upload.
+    async fn shares_upload(&self, id: &UploadId, user: &UserId) -> StoreResult<bool>;
+
+    /// Gives up to `limit` uploads up that were begun before `older_than` and that no message
+    /// refers to. From then on they do not exist for anybody; the caller deletes what is kept of
+    /// them elsewhere and then calls [`Store::forget_uploads`]. Where it does not, they are handed
+    /// out again after a minute.
+    async fn claim_uploads(&self, older_than: Millis, limit: u32) -> StoreResult<Vec<UploadId>>;
+
+    /// Forgets uploads that were given up.
+    async fn forget_uploads(&self, ids: &[UploadId]) -> StoreResult<()>;
 
     /// Whether the database answers, for readiness.
     async fn ping(&self) -> Result<(), Unavailable>;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Actor, Appended, Chat, ChatError, ChatResult, ConversationId, Envelope, Event, MessageId,
-    NewConversation, NewMessage, Recipient, SendMessage, Sent, StoreError, UserId,
+    Actor, Appended, Attachment, Chat, ChatError, ChatResult, ConversationId, Envelope, Event,
+    MessageId, NewConversation, NewMessage, Recipient, SendMessage, Sent, StoreError, UploadId,
+    UserId,
 };
 
 const MAX_KIND_CHARS: usize = 32;
@@ -16,12 +17,13 @@ impl Chat {
     /// repetition of the same `client_id` returns the first message and announces nothing.
     ///
     /// # Errors
-    /// `invalid`, `too_large`, `forbidden` (no participant, or the receiver is none), `conflict` (the
-    /// `client_id` was used in another conversation), `unavailable` (try again with the same
-    /// `client_id`).
+    /// `invalid`, `too_large`, `forbidden` (no participant, or the receiver is none, or an attachment
+    /// is no complete upload of the sender), `conflict` (the `client_id` was used in another
+    /// conversation), `unavailable` (try again with the same `client_id`).
     pub async fn send(&self, actor: &Actor, send: SendMessage) -> ChatResult<Sent> {
         let kind = send.kind.clone().unwrap_or_else(|| Arc::from("text"));
         self.check(&send, &kind)?;
+        let attachments = self.attachments(actor, &send.attachments).await?;
         let (conversation, with) = self.place(actor, send.to).await?;
         let Appended {
             message,
@@ -38,6 +40,7 @@ impl Chat {
                     client_id: send.client_id,
                     kind,
                     content: send.content,
+                    attachments,
                     metadata: send.metadata,
                     with,
                     created_at: self.clock.now(),
@@ -60,6 +63,35 @@ impl Chat {
             );
         }
         Ok(Sent { message, duplicate })
+    }
+
+    /// What the message will show of its attachments. There is one answer to what does not exist
+    /// and to what belongs to somebody else.
+    async fn attachments(&self, actor: &Actor, ids: &[UploadId]) -> ChatResult<Arc<[Attachment]>> {
+        let mut distinct: Vec<&UploadId> = Vec::new();
+        for id in ids {
+            if !distinct.contains(&id) {
+                distinct.push(id);
+            }
+            let max = self.rules.max_attachments;
+            if distinct.len() > max {
+                return Err(ChatError::too_large(format!(
+                    "a message has at most {max} attachments"
+                )));
+            }
+        }
+        if distinct.is_empty() {
+            return Ok(Arc::from([]));
+        }
+        let wanted: Vec<_> = distinct.into_iter().cloned().collect();
+        let mut found = self.store.uploads(&wanted).await?;
+        found.retain(|upload| upload.owner == actor.profile.id);
+        wanted
+            .iter()
+            .map(|id| found.iter().find(|upload| upload.file.id == *id))
+            .map(|upload| Some(upload?.file.clone()))
+            .collect::<Option<_>>()
+            .ok_or_else(|| ChatError::forbidden("attachments must be complete uploads of yours"))
     }
 
     /// The conversation meant, and who else must take part in it.
@@ -108,7 +140,7 @@ impl Chat {
     }
 
     fn check(&self, send: &SendMessage, kind: &str) -> ChatResult<()> {
-        if send.content.trim().is_empty() {
+        if send.content.trim().is_empty() && send.attachments.is_empty() {
             return Err(ChatError::invalid("content must not be empty"));
         }
         let max = self.rules.max_content_chars;

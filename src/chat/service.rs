@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Bus, ChatError, ChatResult, Clock, Command, Conversation, ConversationId, DeviceId, Envelope,
-    Event, Local, OutboxId, Presence, Profile, Reply, Role, Store, typing::Typing,
+    Blobs, Bus, ChatError, ChatResult, Clock, Command, Conversation, ConversationId, DeviceId,
+    Envelope, Event, Local, OutboxId, Presence, Profile, Reply, Role, Store, UploadRules,
+    typing::Typing, uploads::THUMBNAILS_AT_ONCE,
 };
 
 /// The numbers of `[chat]`.
@@ -14,6 +16,8 @@ use super::{
 pub struct Rules {
     /// Characters in a message's content at most.
     pub max_content_chars: usize,
+    /// Attachments of a message at most.
+    pub max_attachments: usize,
     /// Participants in a group at most.
     pub max_participants: u32,
     /// Messages in a page when the client does not say.
@@ -26,6 +30,8 @@ pub struct Rules {
     pub typing_throttle: Duration,
     /// How long a user stays online without a device.
     pub presence_grace: Duration,
+    /// Uploads.
+    pub uploads: UploadRules,
 }
 
 /// On whose behalf something is done.
@@ -54,6 +60,8 @@ impl Actor {
 pub struct Parts {
     /// The durable truth.
     pub store: Arc<dyn Store>,
+    /// The bytes of uploads.
+    pub blobs: Arc<dyn Blobs>,
     /// The way to other nodes.
     pub bus: Arc<dyn Bus>,
     /// This node's sockets.
@@ -71,6 +79,7 @@ pub struct Parts {
 /// The use cases. One per node, shared by the Socket.IO and the REST edge.
 pub struct Chat {
     pub(super) store: Arc<dyn Store>,
+    pub(super) blobs: Arc<dyn Blobs>,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) local: Arc<dyn Local>,
     pub(super) presence: Arc<dyn Presence>,
@@ -78,6 +87,8 @@ pub struct Chat {
     pub(super) rules: Rules,
     pub(super) tasks: TaskTracker,
     pub(super) typing: Typing,
+    /// Turns at making thumbnails; never closed.
+    pub(super) thumbnails: Semaphore,
 }
 
 impl Chat {
@@ -85,6 +96,7 @@ impl Chat {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts {
             store,
+            blobs,
             bus,
             local,
             presence,
@@ -95,6 +107,7 @@ impl Chat {
         let typing = Typing::new(&rules);
         Arc::new(Self {
             store,
+            blobs,
             bus,
             local,
             presence,
@@ -102,6 +115,7 @@ impl Chat {
             rules,
             tasks,
             typing,
+            thumbnails: Semaphore::new(THUMBNAILS_AT_ONCE),
         })
     }
 
@@ -132,6 +146,7 @@ impl Chat {
             Command::SetStatus(status) => {
                 self.set_status(actor, status).await.map(|()| Reply::Done)
             }
+            Command::Search(search) => self.search(actor, &search).await.map(Reply::Found),
             Command::Heartbeat => Ok(Reply::Done),
             Command::Join { .. }
             | Command::Leave { .. }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod redis;
+mod uploads;
 
 use std::fmt::Display;
 
@@ -26,6 +27,7 @@ pub(super) fn check(mut config: Config, draft: &mut Draft) -> Config {
     checker.redis(&config);
     checker.auth(&config);
     checker.verifier(&config);
+    checker.uploads(&mut config);
     checker.sockets(&mut config);
     checker.numbers(&config);
     config

@@ -51,6 +51,8 @@ pub struct Config {
     pub dialects: Dialects,
     /// Conversations.
     pub chat: Chat,
+    /// Files.
+    pub uploads: Uploads,
     /// Limits.
     pub limits: Limits,
 }
@@ -275,6 +277,8 @@ pub struct Dialects {
 pub struct Chat {
     /// Characters in a message's content at most.
     pub max_content_chars: usize,
+    /// Uploads attached to a message at most.
+    pub max_attachments: usize,
     /// Participants in a group at most.
     pub max_participants: u32,
     /// Messages in a page when the client does not say.
@@ -295,6 +299,37 @@ pub struct Chat {
     /// The least time between two such lists.
     #[serde(deserialize_with = "ms", rename = "online_list_interval_ms")]
     pub online_list_interval: Duration,
+}
+
+/// `[uploads]`
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Uploads {
+    /// The folder; empty means one in the data folder.
+    pub dir: PathBuf,
+    /// The bucket; empty means that a folder is used.
+    pub s3_bucket: String,
+    /// Where the storage is; empty means Amazon's.
+    pub s3_endpoint: String,
+    /// The storage's region.
+    pub s3_region: String,
+    /// In front of every key.
+    pub s3_prefix: String,
+    /// The access key; empty means the machine's role.
+    pub s3_access_key_id: String,
+    /// The secret of the access key.
+    pub s3_secret_access_key: String,
+    /// Bytes of a file at most.
+    pub max_bytes: u64,
+    /// Media types that are accepted.
+    pub types: Vec<String>,
+    /// Pixels of a picture that gets a thumbnail at most.
+    pub max_pixels: u64,
+    /// The side of the square that thumbnails fit into, in pixels.
+    pub thumbnail_side: u32,
+    /// When a file that no message refers to is deleted.
+    #[serde(deserialize_with = "s", rename = "unused_after_s")]
+    pub unused_after: Duration,
 }
 
 /// `[limits]`
@@ -323,7 +358,11 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// REST requests at once of one caller.
     pub requests_burst: u32,
-    /// The largest inbound packet or body, in bytes.
+    /// Uploads a minute of one user.
+    pub uploads_per_minute: u32,
+    /// Uploads at once of one user.
+    pub uploads_burst: u32,
+    /// The largest inbound packet or body but for uploads, in bytes.
     pub max_message_bytes: usize,
 }
 

@@ -64,6 +64,8 @@ impl Key {
                 | "auth.api_keys"
                 | "redis.password"
                 | "redis.sentinel_password"
+                | "uploads.s3_access_key_id"
+                | "uploads.s3_secret_access_key"
         )
     }
 
@@ -71,7 +73,7 @@ impl Key {
     pub(super) fn is_url(&self) -> bool {
         matches!(
             self.name.as_str(),
-            "database.url" | "redis.url" | "auth.jwks_url"
+            "database.url" | "redis.url" | "auth.jwks_url" | "uploads.s3_endpoint"
         )
     }
 
@@ -165,12 +167,17 @@ const RANGES: &[(&str, i64, i64)] = &[
     // Reading pauses above half of it: half of 1 would never let anything in.
     ("transport.receive_queue", 2, 1_000_000),
     ("chat.max_content_chars", 1, 10_000_000),
+    ("chat.max_attachments", 0, 1000),
     ("chat.max_participants", 2, 1_000_000),
     ("chat.page_size", 1, 10_000),
     ("chat.max_page_size", 1, 10_000),
     ("chat.typing_timeout_ms", 1, DAY_MS),
     ("chat.typing_throttle_ms", 0, DAY_MS),
     ("chat.presence_grace_ms", 0, DAY_MS),
+    ("uploads.max_bytes", 1, 1 << 40),
+    ("uploads.max_pixels", 0, 1_000_000_000),
+    ("uploads.thumbnail_side", 16, 4096),
+    ("uploads.unused_after_s", 1, YEAR_S),
     ("chat.online_list_max", 1, 1_000_000),
     ("chat.online_list_interval_ms", 10, DAY_MS),
     ("limits.events_per_second", 1, RATE),
@@ -184,6 +191,8 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("limits.handshakes_burst", 1, RATE),
     ("limits.requests_per_second", 1, RATE),
     ("limits.requests_burst", 1, RATE),
+    ("limits.uploads_per_minute", 1, RATE),
+    ("limits.uploads_burst", 1, RATE),
     ("limits.max_message_bytes", 1024, 256 << 20),
 ];
 

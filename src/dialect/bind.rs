@@ -1,13 +1,13 @@
 //! How captured arguments become the fields of a command.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatError, ConversationId, ErrorCode, InvalidId, MessageId, Status, UserId};
+use crate::chat::{ChatError, ConversationId, ErrorCode, InvalidId, Status, UserId};
 
 use super::{
-    capture::{Captured, MAX_ELEMENTS, Slot, Slots},
+    capture::{Captured, Slot, Slots},
     command::invalid,
     render::each_member,
     strict::is_strict,
@@ -82,12 +82,14 @@ pub(super) struct Arguments<'r, 'a> {
     pub slots: &'r Slots<'a>,
 }
 
-enum Found<'r, 'a> {
+/// What a field was given.
+pub(super) enum Found<'r, 'a> {
     Captured(&'r Captured<'a>, Slot),
     Given(&'r Given),
 }
 
-type Read<T> = Result<Option<T>, Failure>;
+/// A field's value, if it is there.
+pub(super) type Read<T> = Result<Option<T>, Failure>;
 
 impl<'r, 'a> Arguments<'r, 'a> {
     /// The field's value, which must be there.
@@ -113,7 +115,8 @@ impl<'r, 'a> Arguments<'r, 'a> {
         }
     }
 
-    fn find(&self, field: usize) -> Read<Found<'r, 'a>> {
+    /// What the field was given, by the first of its terms that is there.
+    pub(super) fn find(&self, field: usize) -> Read<Found<'r, 'a>> {
         let Some(binding) = &self.bindings[field] else {
             return Ok(None);
         };
@@ -134,7 +137,7 @@ impl<'r, 'a> Arguments<'r, 'a> {
     }
 
     /// A value of the wrong type: another alternative may want it so if it is a whole argument.
-    fn wrong<T>(&self, slot: Slot, must: &str) -> Read<T> {
+    pub(super) fn wrong<T>(&self, slot: Slot, must: &str) -> Read<T> {
         let info = &self.infos[slot];
         match info.whole {
             true => Err(Failure::Other),
@@ -142,11 +145,13 @@ impl<'r, 'a> Arguments<'r, 'a> {
         }
     }
 
-    fn refuse<T>(&self, slot: Slot, must: &str) -> Read<T> {
+    /// A value that the field cannot hold.
+    pub(super) fn refuse<T>(&self, slot: Slot, must: &str) -> Read<T> {
         Err(Failure::Refused(invalid(&self.infos[slot].label, must)))
     }
 
-    fn too_large<T>(&self, slot: Slot, must: &str) -> Read<T> {
+    /// A value that is larger than the field may hold.
+    pub(super) fn too_large<T>(&self, slot: Slot, must: &str) -> Read<T> {
         Err(Failure::Refused(ChatError::new(
             ErrorCode::TooLarge,
             format!("{}: {must}", self.infos[slot].label),
@@ -259,32 +264,6 @@ impl<'r, 'a> Arguments<'r, 'a> {
         }
     }
 
-    /// A message's id, or a list of at least one.
-    pub(super) fn ids(&self, field: usize) -> Read<Vec<MessageId>> {
-        let (captured, slot) = match self.find(field)? {
-            Some(Found::Captured(captured, slot)) => (captured, slot),
-            _ => return Ok(None),
-        };
-        let one = |value: &Captured<'_>| match value {
-            Captured::Text(text) => MessageId::new(text).ok(),
-            _ => None,
-        };
-        match captured {
-            Captured::Text(_) => match one(captured) {
-                Some(id) => Ok(Some(vec![id])),
-                None => self.refuse(slot, &InvalidId.to_string()),
-            },
-            // Read as "all of it" an empty list would mark more than the client has seen.
-            Captured::List(list) if list.is_empty() => self.refuse(slot, "must not be empty"),
-            Captured::List(list) => match list.iter().map(one).collect() {
-                Some(ids) => Ok(Some(ids)),
-                None => self.refuse(slot, &InvalidId.to_string()),
-            },
-            Captured::TooMany => self.too_large(slot, &format!("at most {MAX_ELEMENTS} ids")),
-            _ => self.wrong(slot, "must be an id or a list of ids"),
-        }
-    }
-
     pub(super) fn number(&self, field: usize) -> Read<u64> {
         match self.find(field)? {
             None => Ok(None),
@@ -370,33 +349,6 @@ impl<'r, 'a> Arguments<'r, 'a> {
             }
         }
         Ok(closed(json))
-    }
-
-    pub(super) fn numbers(&self, field: usize) -> Read<BTreeMap<ConversationId, u64>> {
-        let (captured, slot) = match self.find(field)? {
-            Some(Found::Captured(captured, slot)) => (captured, slot),
-            _ => return Ok(None),
-        };
-        let entries = match captured {
-            Captured::Object(entries) => entries,
-            Captured::TooMany => {
-                return self.too_large(slot, &format!("at most {MAX_ELEMENTS} conversations"));
-            }
-            _ => return self.wrong(slot, "must be an object"),
-        };
-        let mut numbers = BTreeMap::new();
-        for (name, value) in entries {
-            match (ConversationId::new(name), value) {
-                (Ok(id), Captured::Number(seq)) if !numbers.contains_key(&id) => {
-                    numbers.insert(id, *seq);
-                }
-                _ => {
-                    let must = "must give one whole number from 0 for each conversation id";
-                    return self.refuse(slot, must);
-                }
-            }
-        }
-        Ok(Some(numbers))
     }
 }
 

@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::chat::{ChatError, Command, ReceiptTarget, Recipient, Reply, SendMessage};
+use crate::chat::{
+    ChatError, Command, ReceiptTarget, Recipient, Reply, SearchMessages, SendMessage,
+};
 
 use super::{
     bind::{Arguments, Failure},
@@ -33,6 +35,8 @@ pub(super) enum FieldType {
     Flag,
     /// A JSON object, as it came.
     Object,
+    /// A list of uploads, each by its id, by its URL or by an object that has one of them.
+    Uploads,
     /// An object of whole numbers by conversation id.
     Numbers,
 }
@@ -71,7 +75,7 @@ const RECEIPT: &[Field] = &[
 ];
 
 /// Every command.
-pub(super) const COMMANDS: [Spec; 12] = [
+pub(super) const COMMANDS: [Spec; 13] = [
     Spec {
         name: "join",
         fields: &[
@@ -109,13 +113,22 @@ pub(super) const COMMANDS: [Spec; 12] = [
             field("client_id", FieldType::Key, false),
             field("metadata", FieldType::Object, false),
             field("receiver", FieldType::User, false),
+            field("attachments", FieldType::Uploads, false),
         ],
         any_of: &["conversation", "receiver"],
         reply: Kind::Sent,
         build: |args| {
+            let to = recipient(args)?;
+            let attachments = args.uploads(6)?.unwrap_or_default();
+            let content = match args.text(1)? {
+                Some(content) => content,
+                None if attachments.is_empty() => return Err(args.missing(1)),
+                None => Arc::default(),
+            };
             Ok(Command::Send(SendMessage {
-                to: recipient(args)?,
-                content: args.required(1, Arguments::text)?,
+                to,
+                content,
+                attachments,
                 kind: args.text(2)?,
                 client_id: args.key(3)?,
                 metadata: args.object(4)?,
@@ -178,6 +191,27 @@ pub(super) const COMMANDS: [Spec; 12] = [
         },
     },
     Spec {
+        name: "search",
+        fields: &[
+            field("query", FieldType::Text, true),
+            field("conversation", FieldType::Id, false),
+            field("cursor", FieldType::Text, false),
+            field("limit", FieldType::Number, false),
+        ],
+        any_of: &[],
+        reply: Kind::Found,
+        build: |args| {
+            Ok(Command::Search(SearchMessages {
+                query: args.required(0, Arguments::text)?,
+                conversation: args.id(1)?,
+                cursor: args.text(2)?,
+                limit: args
+                    .number(3)?
+                    .map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+            }))
+        },
+    },
+    Spec {
         name: INTRODUCE,
         fields: USER,
         any_of: &[],
@@ -232,6 +266,7 @@ pub(super) fn reply_item(reply: &Reply) -> Item<'_> {
         Reply::Joined(joined) => Item::Joined(joined),
         Reply::Sent(sent) => Item::Sent(sent),
         Reply::Synced(synced) => Item::Synced(synced),
+        Reply::Found(page) => Item::Found(page),
         Reply::Authenticated { expires_at } => Item::Authenticated(*expires_at),
         Reply::Done => Item::Nothing,
     }

@@ -6,7 +6,7 @@ use super::{
     command::{Field, FieldType, Spec},
     expr::{Expr, Filter, Term},
     hint::unknown,
-    look::{Element, Look},
+    look::{Element, Look, Part},
     resolve::pairs,
     source::{Node, Problems, Value},
     text::push_text,
@@ -252,7 +252,8 @@ impl Captures {
             let shown = look(field.ty, &binding.checks);
             tree.add(&path, field.name, optional, shown);
             paths.push(path.clone());
-            let slot = self.slot(path, field.ty == FieldType::Object)?;
+            let raw = matches!(field.ty, FieldType::Object | FieldType::Uploads);
+            let slot = self.slot(path, raw)?;
             self.keep(slot, field.ty);
             binding.terms.push(Given::Slot(slot));
         }
@@ -315,6 +316,14 @@ fn look(ty: FieldType, checks: &[Check]) -> Look {
         (FieldType::Flag, _) => Look::Flag,
         (FieldType::Object, _) => Look::Record(Box::new(Look::Any)),
         (FieldType::Numbers, _) => Look::Record(Box::new(Look::Number)),
+        (FieldType::Uploads, _) => Look::List(Box::new(Look::Either(vec![
+            Look::Text,
+            Look::Object(vec![
+                Part::member("id", true, Look::Text),
+                Part::member("url", true, Look::Text),
+                Part::Others,
+            ]),
+        ]))),
         (FieldType::Key, _) => Look::Either(vec![Look::Text, Look::Number]),
         (FieldType::Id | FieldType::User | FieldType::Text | FieldType::Status, _) => Look::Text,
     }

@@ -1,6 +1,6 @@
 //! The members of every kind of thing, with how to take them.
 
-use crate::chat::{ErrorCode, Event, Millis, PresenceChange, Role, Status};
+use crate::chat::{Attachment, ErrorCode, Event, Millis, PresenceChange, Role, Status};
 
 use super::vocabulary::{Datum, Item, Kind, List, Member, Type};
 
@@ -10,6 +10,17 @@ fn maybe(text: Option<&str>) -> Datum<'_> {
 
 fn time(at: Option<Millis>) -> Datum<'static> {
     at.map_or(Datum::Absent, Datum::Time)
+}
+
+/// A message without attachments has no such member.
+fn attached<'a>(
+    attachments: &'a [Attachment],
+    list: fn(&'a [Attachment]) -> List<'a>,
+) -> Datum<'a> {
+    match attachments.is_empty() {
+        true => Datum::Absent,
+        false => Datum::List(list(attachments)),
+    }
 }
 
 fn statuses() -> Vec<&'static str> {
@@ -63,6 +74,24 @@ pub(super) const MESSAGE: &[Member] = members!(Item::Message(m) => {
     "metadata" (optional): Type::Json =>
         m.metadata.as_ref().map_or(Datum::Absent, |json| Datum::Json(json.get()));
     "created_at": Type::Time => Datum::Time(m.created_at);
+    "attachments" (optional): Type::List(Kind::Attachment) =>
+        attached(&m.attachments, List::Attachments);
+    "attachment_urls" (optional): Type::TextList =>
+        attached(&m.attachments, List::AttachmentUrls);
+    "attachment_ids" (optional): Type::TextList => attached(&m.attachments, List::AttachmentIds);
+});
+
+pub(super) const ATTACHMENT: &[Member] = members!(Item::Attachment(a) => {
+    "id": Type::Text => Datum::Text(a.id.as_str());
+    "name": Type::Text => Datum::Text(&a.name);
+    "type": Type::Text => Datum::Text(&a.media_type);
+    "size": Type::Number => Datum::Number(a.size);
+    "width" (optional): Type::Number =>
+        a.dimensions.map_or(Datum::Absent, |d| Datum::Number(d.width.into()));
+    "height" (optional): Type::Number =>
+        a.dimensions.map_or(Datum::Absent, |d| Datum::Number(d.height.into()));
+    "url": Type::Text => Datum::Text(&a.url);
+    "thumbnail_url" (optional): Type::Text => maybe(a.thumbnail_url.as_deref());
 });
 
 pub(super) const PROFILE: &[Member] = members!(Item::Profile(p) => {
@@ -176,6 +205,22 @@ pub(super) const SYNCED: &[Member] = members!(Item::Synced(s) => {
     "conversations": Type::List(Kind::Joined) => Datum::List(List::Joined(&s.conversations));
     "messages": Type::List(Kind::Message) => Datum::List(List::JoinedMessages(&s.conversations));
     "gone": Type::TextList => Datum::List(List::ConversationIds(&s.gone));
+});
+
+pub(super) const FOUND: &[Member] = members!(Item::Found(page) => {
+    "hits": Type::List(Kind::Hit) => Datum::List(List::Hits(&page.hits));
+    "next" (optional): Type::Text => maybe(page.next.as_deref());
+});
+
+pub(super) const HIT: &[Member] = members!(Item::Hit(h) => {
+    "message": Type::Thing(Kind::Message) => Datum::Thing(Item::Message(&h.message));
+    "excerpt": Type::Text => Datum::Text(&h.excerpt);
+    "spans": Type::List(Kind::Span) => Datum::List(List::Spans(&h.spans));
+});
+
+pub(super) const SPAN: &[Member] = members!(Item::Span(s) => {
+    "start": Type::Number => Datum::Number(s.start.into());
+    "end": Type::Number => Datum::Number(s.end.into());
 });
 
 pub(super) const AUTHENTICATED: &[Member] = members!(Item::Authenticated(at) => {

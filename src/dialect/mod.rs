@@ -19,6 +19,7 @@ mod describe;
 mod expr;
 mod hint;
 mod inbound;
+mod lists;
 mod look;
 mod members;
 mod outbound;

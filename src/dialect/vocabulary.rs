@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::chat::{
-    ChatError, Conversation, ConversationId, Event, Joined, Message, Millis, Participant, Profile,
-    Receipt, Sent, Synced, UserId,
+    Attachment, ChatError, Conversation, ConversationId, Event, Hit, Joined, Message, Millis,
+    Participant, Profile, Receipt, SearchPage, Sent, Span, Synced, UserId,
 };
 
 use super::{Hello, members};
@@ -17,6 +17,7 @@ use super::{Hello, members};
 pub(super) enum Item<'a> {
     Nothing,
     Message(&'a Message),
+    Attachment(&'a Attachment),
     Profile(&'a Profile),
     Participant(&'a Participant),
     Conversation(&'a Conversation),
@@ -25,6 +26,9 @@ pub(super) enum Item<'a> {
     Event(&'a Event),
     Sent(&'a Sent),
     Synced(&'a Synced),
+    Found(&'a SearchPage),
+    Hit(&'a Hit),
+    Span(&'a Span),
     Authenticated(Option<Millis>),
     Hello(&'a Hello<'a>),
     Error(&'a ChatError),
@@ -55,6 +59,11 @@ pub(super) enum List<'a> {
     /// The messages of all of them.
     JoinedMessages(&'a [Joined]),
     ConversationIds(&'a [ConversationId]),
+    Attachments(&'a [Attachment]),
+    AttachmentUrls(&'a [Attachment]),
+    AttachmentIds(&'a [Attachment]),
+    Hits(&'a [Hit]),
+    Spans(&'a [Span]),
     UserIds(&'a [UserId]),
 }
 
@@ -77,6 +86,16 @@ impl<'a> List<'a> {
                 .for_each(|m| f(Datum::Thing(Item::Message(m)))),
             Self::ConversationIds(list) => {
                 list.iter().for_each(|id| f(Datum::Text(id.as_str())));
+            }
+            Self::Attachments(list) => {
+                list.iter()
+                    .for_each(|a| f(Datum::Thing(Item::Attachment(a))));
+            }
+            Self::AttachmentUrls(list) => list.iter().for_each(|a| f(Datum::Text(&a.url))),
+            Self::Hits(list) => list.iter().for_each(|h| f(Datum::Thing(Item::Hit(h)))),
+            Self::Spans(list) => list.iter().for_each(|s| f(Datum::Thing(Item::Span(s)))),
+            Self::AttachmentIds(list) => {
+                list.iter().for_each(|a| f(Datum::Text(a.id.as_str())));
             }
             Self::UserIds(list) => list.iter().for_each(|id| f(Datum::Text(id.as_str()))),
         }
@@ -115,6 +134,7 @@ pub(super) struct Member {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Message,
+    Attachment,
     Profile,
     Participant,
     Conversation,
@@ -127,6 +147,9 @@ pub(super) enum Kind {
     Removed,
     Sent,
     Synced,
+    Found,
+    Hit,
+    Span,
     Authenticated,
     Done,
     Hello,
@@ -135,12 +158,15 @@ pub(super) enum Kind {
 }
 
 /// The kinds that a `[shape.*]` can be made of.
-pub(super) const SHAPED: [Kind; 5] = [
+pub(super) const SHAPED: [Kind; 8] = [
     Kind::Message,
+    Kind::Attachment,
     Kind::Profile,
     Kind::Participant,
     Kind::Conversation,
     Kind::Joined,
+    Kind::Hit,
+    Kind::Span,
 ];
 
 impl Kind {
@@ -148,6 +174,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::Attachment => "attachment",
             Self::Profile => "user",
             Self::Participant => "participant",
             Self::Conversation => "conversation",
@@ -158,9 +185,12 @@ impl Kind {
             Self::Deleted => "deleted",
             Self::Removed => "removed",
             Self::Error => "error",
+            Self::Hit => "hit",
+            Self::Span => "span",
             Self::Updated
             | Self::Sent
             | Self::Synced
+            | Self::Found
             | Self::Authenticated
             | Self::Done
             | Self::Hello
@@ -176,6 +206,7 @@ impl Kind {
     pub(super) fn members(self) -> &'static [Member] {
         match self {
             Self::Message => members::MESSAGE,
+            Self::Attachment => members::ATTACHMENT,
             Self::Profile => members::PROFILE,
             Self::Participant => members::PARTICIPANT,
             Self::Conversation => members::CONVERSATION,
@@ -188,6 +219,9 @@ impl Kind {
             Self::Removed => members::REMOVED,
             Self::Sent => members::SENT,
             Self::Synced => members::SYNCED,
+            Self::Found => members::FOUND,
+            Self::Hit => members::HIT,
+            Self::Span => members::SPAN,
             Self::Authenticated => members::AUTHENTICATED,
             Self::Done => &[],
             Self::Hello => members::HELLO,

@@ -55,6 +55,7 @@ pub(super) fn route<S: Clone + Send + Sync + 'static>() -> Router<S> {
     tags(
         (name = "conversations", description = "Direct (one per pair) and group conversations"),
         (name = "messages", description = "History, sending, reading"),
+        (name = "files", description = "Uploads, which messages attach"),
         (name = "people", description = "Presence, socket tokens, health"),
         (name = "service", description = "For backends with an API key"),
     ),

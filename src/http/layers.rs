@@ -25,7 +25,8 @@ pub(super) async fn finish(State(app): State<Arc<App>>, request: Request, next: 
     }
 }
 
-/// Measures the request by its route's template, and marks the answer as nobody's to keep.
+/// Measures the request by its route's template, and marks the answer as nobody's to keep unless
+/// it says otherwise.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>();
@@ -38,7 +39,9 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     .increment(1);
     metrics::histogram!(telemetry::HTTP_SECONDS, "route" => route).record(started.elapsed());
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

@@ -19,7 +19,7 @@ use super::{
     state::App,
     view::MessageView,
 };
-use crate::chat::{ChatError, ConversationId, MessageId, ReceiptTarget};
+use crate::chat::{ChatError, ConversationId, MessageId, ReceiptTarget, UploadReference};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -62,9 +62,14 @@ struct SendMessage {
     /// Where.
     #[schema(value_type = String)]
     conversation_id: ConversationId,
-    /// What.
-    #[schema(value_type = String)]
+    /// What; may be left out with attachments.
+    #[serde(default)]
+    #[schema(value_type = String, required = false)]
     content: Arc<str>,
+    /// Uploads of the sender: their ids, or their URLs.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, required = false)]
+    attachments: Vec<UploadReference>,
     /// The sort of content: 1 to 32 characters, `text` by default.
     #[serde(rename = "type")]
     #[schema(value_type = Option<String>)]
@@ -126,9 +131,14 @@ async fn send_message(
     if metadata.as_ref().is_some_and(|m| !m.get().starts_with('{')) {
         return Err(ChatError::invalid("metadata must be a JSON object").into());
     }
+    let named = body.attachments.iter().map(UploadReference::id);
+    let attachments = named
+        .collect::<Option<_>>()
+        .ok_or_else(|| ChatError::invalid("attachments must be uploads' ids or URLs"))?;
     let send = crate::chat::SendMessage {
         to: body.conversation_id.into(),
         content: body.content,
+        attachments,
         kind: body.kind,
         client_id: body.client_id,
         metadata: metadata.map(Arc::from),

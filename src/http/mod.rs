@@ -1,4 +1,4 @@
-//! The REST edge: conversations, messages, presence, tokens and the backends' own functions for
+//! The REST edge: conversations, messages, files, presence, tokens and the backends' own functions for
 //! clients; health, readiness and metrics for operators.
 //!
 //! Nothing is decided here but who calls and how things look in HTTP: the use cases are
@@ -17,13 +17,21 @@ mod messages;
 mod ops;
 mod people;
 mod problem;
+mod range;
+mod search;
 mod service;
 mod state;
+mod uploads;
 mod view;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{Extensions, HeaderMap, StatusCode, Version, header},
+    middleware,
+};
 use tower_http::compression::{
     CompressionLayer,
     predicate::{DefaultPredicate, Predicate, SizeAbove},
@@ -64,12 +72,21 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(description::frame())
         .merge(conversations::routes())
         .merge(messages::routes())
+        .merge(search::routes())
+        .merge(uploads::routes())
         .merge(people::routes())
         .merge(service::routes())
 }
 
 fn compression() -> CompressionLayer<impl Predicate> {
-    CompressionLayer::new()
-        .gzip(true)
-        .compress_when(DefaultPredicate::new().and(SizeAbove::new(COMPRESS_ABOVE)))
+    CompressionLayer::new().gzip(true).compress_when(
+        DefaultPredicate::new()
+            .and(SizeAbove::new(COMPRESS_ABOVE))
+            .and(no_file),
+    )
+}
+
+/// Parts of a file must be parts of what the whole file is, so neither is compressed.
+fn no_file(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    !headers.contains_key(header::ACCEPT_RANGES)
 }

@@ -49,7 +49,8 @@ pub(super) struct App {
     pub(super) tasks: TaskTracker,
     pub(super) origins: Origins,
     pub(super) socket_token_ttl: Duration,
-    limits: Arc<Limits>,
+    pub(super) max_upload_bytes: u64,
+    pub(super) limits: Arc<Limits>,
 }
 
 impl App {
@@ -68,6 +69,7 @@ impl App {
             tasks,
             origins: Origins::new(&config.server.cors_origins),
             socket_token_ttl: config.auth.socket_token_ttl,
+            max_upload_bytes: config.uploads.max_bytes,
             limits,
         }
     }

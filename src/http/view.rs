@@ -10,7 +10,8 @@ use utoipa::{
 };
 
 use crate::chat::{
-    Conversation, ConversationSummary, Message, Participant, PresenceInfo, Role, Status, UserId,
+    Attachment, Conversation, ConversationSummary, Message, Participant, PresenceInfo, Role,
+    Status, UserId,
 };
 
 /// How the people of some conversations are, as far as it can be told.
@@ -50,6 +51,55 @@ pub(super) struct MessageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<&'a RawValue>,
+    /// Uploads that belong to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    attachments: Vec<AttachmentView<'a>>,
+}
+
+/// An uploaded file.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Attachment)]
+pub(super) struct AttachmentView<'a> {
+    /// Its id, to attach it to a message.
+    id: &'a str,
+    /// The file's name.
+    name: &'a str,
+    /// The media type that its content shows.
+    #[serde(rename = "type")]
+    media_type: &'a str,
+    /// Bytes.
+    size: u64,
+    /// Of a picture, in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    width: Option<u32>,
+    /// Of a picture, in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    height: Option<u32>,
+    /// Where it is served.
+    url: &'a str,
+    /// Where a smaller picture of it is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    thumbnail_url: Option<&'a str>,
+}
+
+impl<'a> From<&'a Attachment> for AttachmentView<'a> {
+    fn from(a: &'a Attachment) -> Self {
+        Self {
+            id: a.id.as_str(),
+            name: &a.name,
+            media_type: &a.media_type,
+            size: a.size,
+            width: a.dimensions.map(|d| d.width),
+            height: a.dimensions.map(|d| d.height),
+            url: &a.url,
+            thumbnail_url: a.thumbnail_url.as_deref(),
+        }
+    }
 }
 
 impl<'a> From<&'a Message> for MessageView<'a> {
@@ -66,6 +116,7 @@ impl<'a> From<&'a Message> for MessageView<'a> {
             created_at: m.created_at.to_iso(),
             client_id: m.client_id.as_deref(),
             metadata: m.metadata.as_deref(),
+            attachments: m.attachments.iter().map(AttachmentView::from).collect(),
         }
     }
 }

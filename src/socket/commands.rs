@@ -258,6 +258,7 @@ fn name_of(command: &Command) -> &'static str {
         Command::SetStatus(_) => "status",
         Command::Authenticate { .. } => "authenticate",
         Command::Sync { .. } => "sync",
+        Command::Search(_) => "search",
         Command::Introduce { .. } => "introduce",
         Command::Withdraw => "withdraw",
         Command::Heartbeat => "heartbeat",

@@ -198,6 +198,7 @@ mod tests {
             client_id: None,
             kind: "text".into(),
             content: "x".into(),
+            attachments: Arc::from([]),
             metadata: None,
             created_at: Millis(0),
         });

@@ -207,8 +207,8 @@ pub(super) struct Lookups<'a> {
 
 /// The rows that a batch writes. Every array is a table by columns.
 pub(super) struct Writes<'a> {
-    /// id, conversation, seq, sender, client_id, kind, content, metadata, created_at.
-    pub(super) messages: [Column<'a>; 9],
+    /// id, conversation, seq, sender, client_id, kind, content, attachments, metadata, created_at.
+    pub(super) messages: [Column<'a>; 10],
     /// id, newest seq, time of the newest message; last_seq and members_version as they are taken
     /// to be: if they are not, nothing is written.
     pub(super) conversations: [Column<'a>; 5],

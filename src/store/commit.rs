@@ -7,24 +7,27 @@
 //! find: few messages are written on that guess, without looking anything up. The statements that
 //! write refuse a wrong guess, and then it is done properly.
 
+mod writes;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use super::{
-    batch::{Advance, Batch, Outcome, Writes},
+    batch::{Advance, Batch, Outcome},
     core::Core,
-    engine::{Cells, Column, Engine, Found},
+    engine::{Cells, Engine, Found},
     failure::{Failure, Fault},
     members::{self, Known},
-    rows::{self, stored_seq},
+    rows,
     session::Session,
+    uploads,
 };
 use crate::{
     chat::{
         Appended, ConversationId, Cursor, Message, Millis, NewMessage, OutboxId, StoreError,
-        StoreResult, UserId,
+        StoreResult, UploadId, UserId,
     },
     telemetry::MESSAGES_IN_TOTAL,
 };
@@ -105,6 +108,8 @@ struct Plan {
     cursors: BTreeMap<(ConversationId, UserId), Cursors>,
     /// Messages by sender and client id: those of the database, then those of the batch.
     by_client_id: ByClientId,
+    /// The owners of those uploads of the batch that can be attached.
+    uploads: HashMap<UploadId, UserId>,
     new: Vec<Arc<Message>>,
 }
 
@@ -149,14 +154,6 @@ async fn look_up_and_commit<E: Engine>(
             Err(failure)
         }
     }
-}
-
-/// The outbox row of each message id.
-fn outbox(rows: &[impl Cells]) -> StoreResult<HashMap<String, OutboxId>> {
-    let pairs = rows.iter();
-    pairs
-        .map(|row| Ok((row.text(0)?, OutboxId(row.int(1)?))))
-        .collect()
 }
 
 /// The conversations that were found, with the members of those that the batch appends to.
@@ -229,6 +226,7 @@ impl Plan {
         found: &Found<E::Row>,
     ) -> Result<Self, Failure> {
         Ok(Self {
+            uploads: uploads::lock(session, &batch.appends).await?,
             rooms: rooms(core, session, batch, &found.rooms).await?,
             by_client_id: repetitions(&found.repetitions)?,
             cursors: cursors(&found.cursors)?,
@@ -247,9 +245,14 @@ impl Plan {
             rooms: HashMap::new(),
             cursors: BTreeMap::new(),
             by_client_id: HashMap::new(),
+            uploads: HashMap::new(),
             new: Vec::new(),
         };
         for message in appends {
+            // Whether its uploads are still there nobody can guess.
+            if !message.attachments.is_empty() {
+                return None;
+            }
             let known = core.members.get(&message.conversation)?;
             if !known.users.contains(&message.sender.id) {
                 return None;
@@ -273,7 +276,7 @@ impl Plan {
     async fn commit<E: Engine>(
         mut self,
         core: &Core<E>,
-        session: Session<E>,
+        mut session: Session<E>,
         batch: &Batch,
         cleared: &[OutboxId],
     ) -> Result<Outcome, Failure> {
@@ -284,7 +287,11 @@ impl Plan {
             session.rollback().await;
             return Ok(Outcome { appended, advanced });
         }
-        let rows = session.commit_batch(&writes).await?;
+        if let Err(failure) = uploads::mark_used(&mut session, &self.new).await {
+            session.rollback().await;
+            return Err(failure);
+        }
+        let outbox = session.commit_batch(&writes).await?;
         metrics::counter!(MESSAGES_IN_TOTAL).increment(self.new.len() as u64);
         for (id, room) in self.rooms.iter().filter(|(_, room)| room.newest.is_some()) {
             let known = Known {
@@ -294,12 +301,10 @@ impl Plan {
             };
             core.members.put(id, known);
         }
-        let mut outbox = outbox(&rows).map_err(|error| Failure {
-            fault: Fault::InDoubt,
-            error,
-        })?;
-        for appended in appended.iter_mut().flatten().filter(|a| !a.duplicate) {
-            appended.outbox = outbox.remove(appended.message.id.as_str());
+        // Both are in the order of the messages.
+        let new = appended.iter_mut().flatten().filter(|a| !a.duplicate);
+        for (appended, row) in new.zip(outbox) {
+            appended.outbox = Some(OutboxId(row));
         }
         Ok(Outcome { appended, advanced })
     }
@@ -336,6 +341,10 @@ impl Plan {
                 "the clientId was used in another conversation",
             ));
         }
+        let usable = |id: &UploadId| self.uploads.get(id) == Some(&new.sender.id);
+        if !new.attachments.iter().all(|a| usable(&a.id)) {
+            return Err(StoreError::Invalid("an attachment is not there any more"));
+        }
         room.last_seq += 1;
         room.newest = room.newest.max(Some(new.created_at));
         cursors.wrote(room.last_seq, new.created_at);
@@ -347,6 +356,7 @@ impl Plan {
             client_id: new.client_id.clone(),
             kind: Arc::clone(&new.kind),
             content: Arc::clone(&new.content),
+            attachments: Arc::clone(&new.attachments),
             metadata: new.metadata.clone(),
             created_at: new.created_at,
         });
@@ -374,63 +384,5 @@ impl Plan {
             .ok_or(StoreError::NotParticipant)?;
         let seq = advance.seq.min(room.last_seq);
         Ok(cursors.advance(advance.cursor, seq, advance.at))
-    }
-
-    fn writes<'a>(&'a self, batch: &'a Batch, cleared: &[OutboxId]) -> Writes<'a> {
-        let new = || self.new.iter();
-        let texts = |of: fn(&Message) -> &str| Column::Texts(new().map(|m| of(m)).collect());
-        let maybe =
-            |of: fn(&Message) -> Option<&str>| Column::MaybeTexts(new().map(|m| of(m)).collect());
-        let grown = || {
-            let rooms = self.rooms.iter();
-            rooms.filter_map(|(id, room)| Some((id, room, room.newest?)))
-        };
-        let moved = || self.cursors.iter().filter(|(_, c)| c.moved);
-        let mut last_seen = BTreeMap::<&str, i64>::new();
-        for seen in &batch.last_seen {
-            let at = last_seen.entry(seen.user.as_str()).or_default();
-            *at = seen.at.0.max(*at);
-        }
-        Writes {
-            messages: [
-                texts(|m| m.id.as_str()),
-                texts(|m| m.conversation.as_str()),
-                Column::Ints(new().map(|m| stored_seq(m.seq)).collect()),
-                texts(|m| m.sender.id.as_str()),
-                maybe(|m| m.client_id.as_deref()),
-                texts(|m| &m.kind),
-                texts(|m| &m.content),
-                maybe(|m| m.metadata.as_ref().map(|json| json.get())),
-                Column::Ints(new().map(|m| m.created_at.0).collect()),
-            ],
-            conversations: [
-                Column::Texts(grown().map(|(id, _, _)| id.as_str()).collect()),
-                Column::Ints(grown().map(|(_, r, _)| stored_seq(r.last_seq)).collect()),
-                Column::Ints(grown().map(|(_, _, at)| at.0).collect()),
-                Column::Ints(grown().map(|(_, r, _)| stored_seq(r.before)).collect()),
-                Column::Ints(grown().map(|(_, r, _)| r.version).collect()),
-            ],
-            participants: [
-                Column::Texts(moved().map(|((c, _), _)| c.as_str()).collect()),
-                Column::Texts(moved().map(|((_, u), _)| u.as_str()).collect()),
-                Column::Ints(moved().map(|(_, c)| stored_seq(c.read)).collect()),
-                Column::Ints(moved().map(|(_, c)| stored_seq(c.delivered)).collect()),
-                Column::Ints(
-                    moved()
-                        .map(|(_, c)| c.read_at.map_or(0, |at| at.0))
-                        .collect(),
-                ),
-                Column::Ints(
-                    moved()
-                        .map(|(_, c)| stored_seq(c.delivered_before))
-                        .collect(),
-                ),
-            ],
-            last_seen: [
-                Column::Texts(last_seen.keys().copied().collect()),
-                Column::Ints(last_seen.into_values().collect()),
-            ],
-            cleared: cleared.iter().map(|id| id.0).collect(),
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What all of the store shares: the pools, sessions on them, and deadlines.
+//! What all of the store shares: the connections, sessions on them, and deadlines.
 
 use std::{
     future::Future,
@@ -6,13 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use parking_lot::Mutex;
-use sqlx::Pool;
-
 use super::{
+    connections::Connections,
     engine::Engine,
     failure::{Closed, Failure, connection_lost, unavailable},
     members::Members,
@@ -24,30 +22,12 @@ use crate::{
     telemetry::STORE_UNAVAILABLE_TOTAL,
 };
 
-/// When a connection last broke.
-#[derive(Default)]
-pub(super) struct Health(Mutex<Option<Instant>>);
-
-impl Health {
-    /// Notes that a connection broke just now.
-    pub(super) fn broke(&self) {
-        *self.0.lock() = Some(Instant::now());
-    }
-
-    /// Whether a connection broke within the last `age`.
-    pub(super) fn broke_within(&self, age: Duration) -> bool {
-        self.0.lock().is_some_and(|at| at.elapsed() <= age)
-    }
-}
-
 /// The parts that calls and the committer share.
 pub(super) struct Core<E: Engine> {
     /// For statements that only read.
-    pub(super) readers: Pool<E>,
-    /// For transactions; with PostgreSQL the same pool.
-    pub(super) writers: Pool<E>,
-    /// Whether connections broke.
-    pub(super) health: Arc<Health>,
+    readers: Arc<Connections<E>>,
+    /// For transactions; with PostgreSQL the same ones.
+    writers: Arc<Connections<E>>,
     /// How long a call may take, whatever the database does.
     pub(super) timeout: Duration,
     /// Who takes part where.
@@ -59,17 +39,15 @@ pub(super) struct Core<E: Engine> {
 }
 
 impl<E: Engine> Core<E> {
-    /// The shared parts over these pools.
+    /// The shared parts over these connections.
     pub(super) fn new(
-        readers: Pool<E>,
-        writers: Pool<E>,
-        health: Arc<Health>,
+        readers: Arc<Connections<E>>,
+        writers: Arc<Connections<E>>,
         timeout: Duration,
     ) -> Self {
         Self {
             readers,
             writers,
-            health,
             timeout,
             members: Members::default(),
             cleared: Cleared::default(),
@@ -79,7 +57,7 @@ impl<E: Engine> Core<E> {
 
     /// A session for statements that only read.
     pub(super) async fn reader(&self) -> Result<Session<E>, Failure> {
-        self.session(&self.readers).await
+        Session::on(&self.readers).await
     }
 
     /// A session in a transaction that writes; end it with [`Session::finish`].
@@ -91,17 +69,12 @@ impl<E: Engine> Core<E> {
 
     /// A session to begin a transaction on.
     pub(super) async fn writer(&self) -> Result<Session<E>, Failure> {
-        self.session(&self.writers).await
-    }
-
-    async fn session(&self, pool: &Pool<E>) -> Result<Session<E>, Failure> {
-        let conn = pool.acquire().await.map_err(Failure::of::<E>)?;
-        Ok(Session::new(conn, Arc::clone(&self.health)))
+        Session::on(&self.writers).await
     }
 
     /// Does what changes nothing, and once more if it met a broken connection: after a restart of
-    /// the database all the pooled ones are. The second one is fresh, because the pool passes over
-    /// those that are older than the last break.
+    /// the database all those that were idle are. The second one is fresh: no connection is used
+    /// again after another one broke.
     pub(super) async fn again_if_lost<T, F, Done>(
         &self,
         call: impl Fn() -> Done + Send,
@@ -143,13 +116,13 @@ impl<E: Engine> Core<E> {
         result
     }
 
-    /// Closes the pools, waiting no longer than a call may take.
+    /// Closes the connections, waiting no longer than a call may take.
     pub(super) async fn close(&self) {
-        let pools = async {
+        let all = async {
             self.readers.close().await;
             self.writers.close().await;
         };
         // Connections that do not come back in time die with the process.
-        let _ = tokio::time::timeout(self.timeout, pools).await;
+        let _ = tokio::time::timeout(self.timeout, all).await;
     }
 }

@@ -9,7 +9,7 @@ use super::{
     batch::{Lookups, Writes},
     failure::Fault,
 };
-use crate::chat::StoreResult;
+use crate::chat::{SearchQuery, StoreResult};
 
 /// A statement in both dialects. Parameters are `$1`, `$2`, ...
 #[derive(Clone, Copy)]
@@ -57,6 +57,8 @@ pub(super) use sql_locking;
 pub(super) enum Arg<'a> {
     /// A whole number.
     Int(i64),
+    /// A whole number or NULL.
+    MaybeInt(Option<i64>),
     /// A truth value.
     Flag(bool),
     /// A text.
@@ -81,6 +83,8 @@ pub(super) enum Column<'a> {
     Texts(Vec<&'a str>),
     /// Texts, some of them NULL.
     MaybeTexts(Vec<Option<&'a str>>),
+    /// Texts made for the statement, some of them NULL.
+    OwnTexts(Vec<Option<String>>),
     /// Numbers.
     Ints(Vec<i64>),
 }
@@ -91,7 +95,16 @@ impl Column<'_> {
         match self {
             Self::Texts(v) => v.len(),
             Self::MaybeTexts(v) => v.len(),
+            Self::OwnTexts(v) => v.len(),
             Self::Ints(v) => v.len(),
+        }
+    }
+
+    /// The texts, if it is made of texts.
+    pub(super) fn texts(&self) -> &[&str] {
+        match self {
+            Self::Texts(v) => v,
+            Self::OwnTexts(_) | Self::MaybeTexts(_) | Self::Ints(_) => &[],
         }
     }
 }
@@ -161,12 +174,18 @@ pub(super) trait Engine: sqlx::Database<Row: Cells, Connection: Sized> {
     ) -> impl Future<Output = Result<Found<Self::Row>, sqlx::Error>> + Send;
 
     /// Writes a planned batch and commits: the transaction that was begun, or one of its `own`, of
-    /// which nothing is left open if it fails. Returns the outbox row of each message id.
+    /// which nothing is left open if it fails. Returns the outbox row of each message.
     fn commit_batch(
         conn: &mut Self::Connection,
         writes: &Writes<'_>,
         own: bool,
-    ) -> impl Future<Output = Result<Vec<Self::Row>, Uncommitted>> + Send;
+    ) -> impl Future<Output = Result<Vec<i64>, Uncommitted>> + Send;
+
+    /// The words of a query in the language of this database's index.
+    fn search_words(query: &SearchQuery) -> String;
+
+    /// The entries of these conversations, in the language of this database's index.
+    fn search_rooms(ids: &[String]) -> String;
 
     /// What a code of this database means.
     fn fault(code: &str) -> Fault;

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    ConnectOptions, Connection, Postgres, Sqlite,
+    ConnectOptions, Connection,
     migrate::{Migrate, Migrator},
     postgres::PgConnectOptions,
     sqlite::SqliteConnectOptions,
@@ -11,8 +11,10 @@ use sqlx::{
 
 use super::{
     committer::{Committer, Grouping},
-    core::{Core, Health},
+    connections::Connections,
+    core::Core,
     engine::Engine,
+    indexer::Indexer,
     port::SqlStore,
     postgres, sqlite,
 };
@@ -113,17 +115,20 @@ pub async fn open(
 ) -> Result<Arc<dyn Store>, OpenError> {
     let target = prepare(cfg, default_path).await?;
     let timeout = cfg.acquire_timeout;
-    let health = Arc::new(Health::default());
     Ok(match target {
         Target::Sqlite(options) => {
             let options = sqlite::options(*options, timeout);
             let (readers, writer) = sqlite::pools(&options, cfg.max_connections, timeout);
-            start::<Sqlite>(cfg, 1, readers, writer, health)
+            let (readers, writer) = (Connections::new(readers), Connections::new(writer));
+            let core = core(cfg, readers, writer);
+            let indexer = Indexer::start(&core);
+            start(cfg, 1, core, Some(indexer))
         }
         Target::Postgres(options) => {
-            let pool = postgres::pool(&options, cfg.max_connections, timeout, &health);
+            let pool = postgres::pool(&options, cfg.max_connections, timeout);
+            let both = Connections::new(pool);
             let lanes = (cfg.max_connections / 2).clamp(1, MAX_LANES);
-            start::<Postgres>(cfg, lanes, pool.clone(), pool, health)
+            start(cfg, lanes, core(cfg, Arc::clone(&both), both), None)
         }
     })
 }
@@ -133,14 +138,20 @@ pub async fn migrate(cfg: &config::Database, default_path: &Path) -> Result<(), 
     prepare(cfg, default_path).await.map(drop)
 }
 
+fn core<E: Engine>(
+    cfg: &config::Database,
+    readers: Arc<Connections<E>>,
+    writers: Arc<Connections<E>>,
+) -> Arc<Core<E>> {
+    Arc::new(Core::new(readers, writers, cfg.acquire_timeout))
+}
+
 fn start<E: Engine>(
     cfg: &config::Database,
     lanes: u32,
-    readers: sqlx::Pool<E>,
-    writers: sqlx::Pool<E>,
-    health: Arc<Health>,
+    core: Arc<Core<E>>,
+    indexer: Option<Indexer>,
 ) -> Arc<dyn Store> {
-    let core = Arc::new(Core::new(readers, writers, health, cfg.acquire_timeout));
     let grouping = Grouping {
         lanes: lanes as usize,
         wait: cfg.group_commit_wait,
@@ -149,6 +160,7 @@ fn start<E: Engine>(
     Arc::new(SqlStore {
         committer: Committer::start(&core, grouping),
         core,
+        indexer,
     })
 }
 

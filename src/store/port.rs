@@ -14,14 +14,15 @@ use super::{
     core::Core,
     direct,
     engine::{Engine, Sql},
-    messages, outbox,
+    indexer::Indexer,
+    messages, outbox, search,
     text::storable,
-    users,
+    uploads, users,
 };
 use crate::chat::{
     Appended, Conversation, ConversationId, ConversationPage, Cursor, Message, MessageId,
-    MessageRef, Millis, NewMessage, OutboxId, Page, Profile, Role, Store, StoreError, StoreResult,
-    Unavailable, Unpublished, UserId, Waiting,
+    MessageRef, Millis, NewMessage, OutboxId, Page, Profile, Role, SearchQuery, Store, StoreError,
+    StoreResult, Unavailable, Unpublished, Upload, UploadId, UserId, Waiting,
 };
 use crate::telemetry::OUTBOX_SWEPT_TOTAL;
 
@@ -31,6 +32,8 @@ const PING: Sql = Sql::same("SELECT 1");
 pub(super) struct SqlStore<E: Engine> {
     pub(super) core: Arc<Core<E>>,
     pub(super) committer: Committer,
+    /// Where the database does not keep its index by itself.
+    pub(super) indexer: Option<Indexer>,
 }
 
 #[async_trait]
@@ -232,6 +235,18 @@ impl<E: Engine> Store for SqlStore<E> {
             .await
     }
 
+    async fn search(
+        &self,
+        user: &UserId,
+        conversation: Option<&ConversationId>,
+        query: &SearchQuery,
+        from: Option<&MessageId>,
+        limit: u32,
+    ) -> StoreResult<Vec<Arc<Message>>> {
+        let found = search::find(&self.core, user, conversation, query, from, limit);
+        self.core.within(found).await
+    }
+
     async fn upsert_user(&self, profile: &Profile, now: Millis) -> StoreResult<Profile> {
         self.core
             .within(users::upsert(&self.core, profile, now))
@@ -263,6 +278,40 @@ impl<E: Engine> Store for SqlStore<E> {
             .await
     }
 
+    async fn begin_upload(&self, id: &UploadId, owner: &UserId, now: Millis) -> StoreResult<()> {
+        self.core
+            .within(uploads::begin(&self.core, id, owner, now))
+            .await
+    }
+
+    async fn complete_upload(&self, upload: &Upload, now: Millis) -> StoreResult<()> {
+        self.core
+            .within(uploads::complete(&self.core, upload, now))
+            .await
+    }
+
+    async fn uploads(&self, ids: &[UploadId]) -> StoreResult<Vec<Upload>> {
+        self.core
+            .within(uploads::complete_ones(&self.core, ids))
+            .await
+    }
+
+    async fn shares_upload(&self, id: &UploadId, user: &UserId) -> StoreResult<bool> {
+        self.core
+            .within(uploads::shared(&self.core, id, user))
+            .await
+    }
+
+    async fn claim_uploads(&self, older_than: Millis, limit: u32) -> StoreResult<Vec<UploadId>> {
+        self.core
+            .within(uploads::claim(&self.core, older_than, limit))
+            .await
+    }
+
+    async fn forget_uploads(&self, ids: &[UploadId]) -> StoreResult<()> {
+        self.core.within(uploads::forget(&self.core, ids)).await
+    }
+
     async fn ping(&self) -> Result<(), Unavailable> {
         let answer = || async {
             self.core.reader().await?.rows(PING, &[]).await?;
@@ -280,6 +329,9 @@ impl<E: Engine> Store for SqlStore<E> {
     async fn close(&self) {
         if !self.core.closed.swap(true, Ordering::AcqRel) {
             self.committer.close().await;
+            if let Some(indexer) = &self.indexer {
+                indexer.close().await;
+            }
             self.core.close().await;
         }
     }

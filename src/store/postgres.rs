@@ -1,13 +1,13 @@
 //! PostgreSQL 13 or later: several lanes of group commits at once, from any number of nodes.
 //!
 //! Locks are always taken in the same order, so that nodes never deadlock: conversations by id,
-//! then participants by conversation and user, then users by id. A batch is six round trips
-//! however many messages it holds.
+//! then participants by conversation and user, then uploads by id, then users by id. A batch is six
+//! round trips however many messages it holds.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, time::Duration};
 
 use sqlx::{
-    Connection, Executor, Pool, Postgres, Row,
+    Executor, Pool, Postgres, Row,
     pool::PoolOptions,
     postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow},
     query::Query,
@@ -15,16 +15,13 @@ use sqlx::{
 
 use super::{
     batch::{Lookups, Writes},
-    core::Health,
     engine::{Arg, Column, Engine, Found, Sql, Uncommitted, cells},
     failure::Fault,
     rows::message_columns,
 };
+use crate::chat::SearchQuery;
 
 cells!(PgRow);
-
-/// A connection that was unused for longer is tried before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// Run on every new connection.
 ///
@@ -45,26 +42,13 @@ pub(super) fn pool(
     options: &PgConnectOptions,
     connections: u32,
     acquire_timeout: Duration,
-    health: &Arc<Health>,
 ) -> Pool<Postgres> {
-    let health = Arc::clone(health);
     PoolOptions::new()
         // One for a batch, one for everything else at least.
         .max_connections(connections.max(2))
         .acquire_timeout(acquire_timeout)
-        .test_before_acquire(false)
         .after_connect(|conn: &mut PgConnection, _| {
             Box::pin(async move { conn.execute(SESSION).await.map(drop) })
-        })
-        .before_acquire(move |conn: &mut PgConnection, meta| {
-            // Once one connection broke, all those from before are suspect.
-            let usable = !health.broke_within(meta.age);
-            Box::pin(async move {
-                if usable && meta.idle_for > TRUSTED_IDLE {
-                    conn.ping().await?;
-                }
-                Ok(usable)
-            })
         })
         .connect_lazy_with(options.clone())
 }
@@ -105,7 +89,7 @@ impl Engine for Postgres {
         conn: &mut PgConnection,
         writes: &Writes<'_>,
         own: bool,
-    ) -> Result<Vec<PgRow>, Uncommitted> {
+    ) -> Result<Vec<i64>, Uncommitted> {
         let tables = [
             &writes.messages[..],
             &writes.conversations[..],
@@ -123,7 +107,26 @@ impl Engine for Postgres {
         if !own {
             Self::control(conn, "COMMIT").await.map_err(failed(true))?;
         }
-        Ok(rows)
+        outbox(&rows, writes.messages[0].texts()).map_err(failed(true))
+    }
+
+    // https://www.postgresql.org/docs/current/datatype-textsearch.html: words are letters and
+    // digits, and in quotes.
+    fn search_words(query: &SearchQuery) -> String {
+        let terms = query.terms().iter().map(|term| {
+            let words: Vec<_> = term.words.iter().map(|word| format!("'{word}'")).collect();
+            let (not, star) = (
+                if term.excluded { "!" } else { "" },
+                if term.prefix { ":*" } else { "" },
+            );
+            format!("{not}({}{star})", words.join(" <-> "))
+        });
+        terms.collect::<Vec<_>>().join(" & ")
+    }
+
+    fn search_rooms(ids: &[String]) -> String {
+        let rooms: Vec<_> = ids.iter().map(|id| format!("'={id}'")).collect();
+        rooms.join(" | ")
     }
 
     // https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -177,39 +180,51 @@ const CURSORS: &str = "\
 const WRITE: &str = "\
     WITH new AS MATERIALIZED (
         SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
-            $6::text[], $7::text[], $8::text[], $9::bigint[])
-            AS n (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+            $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[])
+            AS n (id, conversation_id, seq, sender_id, client_id, kind, content, attachments,
+                metadata, created_at)
     ), added AS (
         INSERT INTO messages
-            (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+            (id, conversation_id, seq, sender_id, client_id, kind, content, attachments,
+                metadata, created_at)
         SELECT * FROM new
     ), conversations_advanced AS (
         UPDATE conversations c
         SET last_seq = CASE WHEN c.last_seq = n.before AND c.members_version = n.version
                 THEN n.seq END,
             updated_at = GREATEST(c.updated_at, n.at)
-        FROM UNNEST($10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[])
+        FROM UNNEST($11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
             AS n (id, seq, at, before, version)
         WHERE c.id = n.id
     ), participants_advanced AS (
         UPDATE participants p SET read_seq = n.read_seq, delivered_seq = n.delivered_seq,
             read_at = COALESCE(NULLIF(n.read_at, 0), p.read_at)
-        FROM UNNEST($15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::bigint[])
+        FROM UNNEST($16::text[], $17::text[], $18::bigint[], $19::bigint[], $20::bigint[])
             AS n (conversation_id, user_id, read_seq, delivered_seq, read_at)
         WHERE p.conversation_id = n.conversation_id AND p.user_id = n.user_id
     ), last_seen_recorded AS (
         INSERT INTO users (id, last_seen, updated_at)
-        SELECT n.id, n.at, n.at FROM UNNEST($20::text[], $21::bigint[]) AS n (id, at)
+        SELECT n.id, n.at, n.at FROM UNNEST($21::text[], $22::bigint[]) AS n (id, at)
         ORDER BY n.id COLLATE \"C\"
         ON CONFLICT (id) DO UPDATE
             SET last_seen = GREATEST(users.last_seen, excluded.last_seen)
     ), cleared AS (
         DELETE FROM outbox WHERE id IN (
-            SELECT id FROM outbox WHERE id = ANY($22::bigint[]) FOR UPDATE SKIP LOCKED)
+            SELECT id FROM outbox WHERE id = ANY($23::bigint[]) FOR UPDATE SKIP LOCKED)
     )
     INSERT INTO outbox (message_id, created_at)
     SELECT id, created_at FROM new
     RETURNING message_id, id";
+
+/// The outbox rows of these messages.
+fn outbox(rows: &[PgRow], messages: &[&str]) -> Result<Vec<i64>, sqlx::Error> {
+    let pairs = rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    let of = pairs.collect::<Result<HashMap<&str, i64>, sqlx::Error>>()?;
+    let ids = messages.iter().map(|id| of.get(id).copied());
+    ids.collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
+}
 
 /// Fetches what a batch asks for by these columns, if it asks for anything.
 async fn look_up(
@@ -229,6 +244,7 @@ type Bound = Query<'static, Postgres, PgArguments>;
 fn bind(query: Bound, arg: &Arg<'_>) -> Bound {
     match arg {
         Arg::Int(v) => query.bind(*v),
+        Arg::MaybeInt(v) => query.bind(*v),
         Arg::Flag(v) => query.bind(*v),
         Arg::Text(v) => query.bind(*v),
         Arg::MaybeText(v) => query.bind(*v),
@@ -242,6 +258,7 @@ fn bind_column(query: Bound, column: &Column<'_>) -> Bound {
     match column {
         Column::Texts(v) => query.bind(&v[..]),
         Column::MaybeTexts(v) => query.bind(&v[..]),
+        Column::OwnTexts(v) => query.bind(&v[..]),
         Column::Ints(v) => query.bind(&v[..]),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::engine::Cells;
+use super::{attachments, engine::Cells};
 use crate::chat::{
     Conversation, ConversationId, Message, MessageId, Millis, Participant, Profile, Role,
     StoreError, StoreResult, UserId,
@@ -14,13 +14,13 @@ use crate::chat::{
 macro_rules! message_columns {
     () => {
         "m.id, m.conversation_id, m.seq, m.client_id, m.kind, m.content, m.metadata, \
-         m.created_at, m.sender_id, u.name, u.email, u.avatar"
+         m.created_at, m.sender_id, u.name, u.email, u.avatar, m.attachments"
     };
 }
 pub(super) use message_columns;
 
 /// How many columns [`message`] reads.
-pub(super) const MESSAGE_COLUMNS: usize = 12;
+pub(super) const MESSAGE_COLUMNS: usize = 13;
 
 /// The columns of [`conversation`], of `conversations c`.
 macro_rules! conversation_columns {
@@ -58,6 +58,10 @@ pub(super) fn message(row: &impl Cells, at: usize) -> StoreResult<Arc<Message>> 
             .map(Into::into),
         created_at: Millis(row.int(at + 7)?),
         sender: profile(row, at + 8)?,
+        attachments: match row.maybe_text(at + 12)? {
+            Some(json) => attachments::decode(&json)?,
+            None => Arc::from([]),
+        },
     }))
 }
 

@@ -2,36 +2,33 @@
 
 use std::sync::Arc;
 
-use sqlx::pool::PoolConnection;
-
 use super::{
     batch::{Lookups, Writes},
-    core::Health,
+    connections::{Connections, Loan},
     engine::{Arg, Engine, Found, Sql, Uncommitted},
     failure::Failure,
 };
 use crate::chat::StoreResult;
 
 /// A connection in use. One whose state is unknown (an answer outstanding, a transaction open) is
-/// closed when dropped instead of going back to the pool: the server then undoes what was open,
-/// and nobody waits for a peer that may never answer.
+/// closed when dropped instead of being kept: the server then undoes what was open, and nobody
+/// waits for a peer that may never answer.
 pub(super) struct Session<E: Engine> {
     /// `None` only while being dropped.
-    conn: Option<PoolConnection<E>>,
-    health: Arc<Health>,
+    loan: Option<Loan<E>>,
     in_doubt: bool,
     in_transaction: bool,
 }
 
 impl<E: Engine> Session<E> {
-    /// A session on a connection that nothing is outstanding on.
-    pub(super) fn new(conn: PoolConnection<E>, health: Arc<Health>) -> Self {
-        Self {
-            conn: Some(conn),
-            health,
+    /// A session on one of these connections, as soon as there is one.
+    pub(super) async fn on(connections: &Arc<Connections<E>>) -> Result<Self, Failure> {
+        let loan = connections.acquire().await.map_err(Failure::of::<E>)?;
+        Ok(Self {
+            loan: Some(loan),
             in_doubt: false,
             in_transaction: false,
-        }
+        })
     }
 
     /// Begins a transaction that writes.
@@ -78,20 +75,17 @@ impl<E: Engine> Session<E> {
     }
 
     /// Writes a planned batch and commits, in a transaction of its own if none was begun. Returns
-    /// pairs of message id and outbox id.
-    pub(super) async fn commit_batch(
-        mut self,
-        writes: &Writes<'_>,
-    ) -> Result<Vec<E::Row>, Failure> {
+    /// the outbox row of each message.
+    pub(super) async fn commit_batch(mut self, writes: &Writes<'_>) -> Result<Vec<i64>, Failure> {
         let own = !self.in_transaction;
         let (result, asked) = match E::commit_batch(self.conn()?, writes, own).await {
-            Ok(rows) => (Ok(rows), true),
+            Ok(outbox) => (Ok(outbox), true),
             Err(Uncommitted { asked, error }) => (Err(error), asked),
         };
         match self.settle(result) {
-            Ok(rows) => {
+            Ok(outbox) => {
                 self.in_transaction = false;
-                Ok(rows)
+                Ok(outbox)
             }
             Err(failure) if asked => Err(failure.of_commit()),
             Err(failure) => {
@@ -136,9 +130,8 @@ impl<E: Engine> Session<E> {
 
     fn conn(&mut self) -> Result<&mut E::Connection, Failure> {
         self.in_doubt = true;
-        self.conn
-            .as_deref_mut()
-            .ok_or_else(|| Failure::of::<E>(sqlx::Error::PoolClosed))
+        let loan = self.loan.as_mut().ok_or(sqlx::Error::PoolClosed);
+        loan.and_then(Loan::connection).map_err(Failure::of::<E>)
     }
 
     fn settle<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, Failure> {
@@ -153,7 +146,7 @@ impl<E: Engine> Session<E> {
                 Err(Failure::of::<E>(sqlx::Error::Database(e)))
             }
             Err(e) => {
-                self.health.broke();
+                self.loan.iter().for_each(Loan::broke);
                 Err(Failure::of_lost::<E>(e))
             }
         }
@@ -162,10 +155,11 @@ impl<E: Engine> Session<E> {
 
 impl<E: Engine> Drop for Session<E> {
     fn drop(&mut self) {
-        if (self.in_doubt || self.in_transaction)
-            && let Some(conn) = self.conn.take()
+        if !self.in_doubt
+            && !self.in_transaction
+            && let Some(loan) = self.loan.take()
         {
-            drop(conn.detach());
+            loan.keep();
         }
     }
 }

@@ -23,6 +23,7 @@ use super::{
     failure::Fault,
     rows::message_columns,
 };
+use crate::chat::SearchQuery;
 
 cells!(SqliteRow);
 
@@ -52,7 +53,6 @@ pub(super) fn pools(
         PoolOptions::new()
             .max_connections(n)
             .acquire_timeout(acquire_timeout)
-            .test_before_acquire(false)
             // A file does not go stale, and opening it again loses its caches.
             .idle_timeout(None)
             .max_lifetime(None)
@@ -130,7 +130,7 @@ impl Engine for Sqlite {
         conn: &mut SqliteConnection,
         writes: &Writes<'_>,
         own: bool,
-    ) -> impl Future<Output = Result<Vec<SqliteRow>, Uncommitted>> + Send {
+    ) -> impl Future<Output = Result<Vec<i64>, Uncommitted>> + Send {
         let tables: [&Table<'_>; 4] = [
             &writes.messages,
             &writes.conversations,
@@ -142,16 +142,55 @@ impl Engine for Sqlite {
             .into_iter()
             .fold(sqlx::query(text), |q, t| q.bind(json_rows(t)));
         let query = bind(query, &Arg::Ints(writes.cleared.clone()));
+        let messages = writes.messages[0].len();
         async move {
-            match statements::<3>(conn, query).await {
-                Ok(rows) => Ok(rows.into_iter().flatten().collect()),
-                Err((done, error)) => Err(Uncommitted {
-                    // One that commits by itself is not even tried while the file is locked.
-                    asked: done == 2 || own && !(done == 0 && is_busy(&error)),
-                    error,
-                }),
+            let [written, _commit] =
+                statements(conn, query)
+                    .await
+                    .map_err(|(done, error)| Uncommitted {
+                        // One that commits by itself does not even begin while the file is locked.
+                        asked: done == 1 || own && !is_busy(&error),
+                        error,
+                    })?;
+            let last = match written.first() {
+                Some(row) => row
+                    .try_get::<Option<i64>, _>(0)
+                    .map_err(|error| Uncommitted { asked: true, error })?,
+                None => None,
+            };
+            // Numbers are given one after the other.
+            let last = last.unwrap_or_default();
+            Ok((1..=messages as i64)
+                .map(|n| last - messages as i64 + n)
+                .collect())
+        }
+    }
+
+    // https://www.sqlite.org/fts5.html#full_text_query_syntax: words are letters and digits, and in
+    // quotes.
+    fn search_words(query: &SearchQuery) -> String {
+        let mut terms: Vec<_> = query.terms().iter().collect();
+        // NOT takes something on its left.
+        terms.sort_by_key(|term| term.excluded);
+        let mut text = String::from("content : (");
+        for (n, term) in terms.iter().enumerate() {
+            text.push_str(match (n, term.excluded) {
+                (0, _) => "",
+                (_, false) => " AND ",
+                (_, true) => " NOT ",
+            });
+            text.push_str(&format!("\"{}\"", term.words.join(" ")));
+            if term.prefix {
+                text.push_str(" *");
             }
         }
+        text.push(')');
+        text
+    }
+
+    fn search_rooms(ids: &[String]) -> String {
+        let rooms: Vec<_> = ids.iter().map(|id| room_word(id)).collect();
+        format!("room : ({})", rooms.join(" OR "))
     }
 
     // https://www.sqlite.org/rescode.html: the low byte is the primary code.
@@ -164,6 +203,13 @@ impl Engine for Sqlite {
             _ => Fault::Down,
         }
     }
+}
+
+/// A conversation's id as the index holds it: without signs, which would make several words of it.
+/// Two ids that become one only cost a search some time. `indexer::ADD` does the same.
+fn room_word(id: &str) -> String {
+    let word: String = id.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("\"{word}\"")
 }
 
 /// All that a batch needs to know, in one text: each text costs a trip to the driver's thread and
@@ -203,9 +249,10 @@ const PROCEDURE: &str = "\
         WHERE conversations.id = n.id;
 
         INSERT INTO messages
-            (id, conversation_id, seq, sender_id, client_id, kind, content, metadata, created_at)
+            (id, conversation_id, seq, sender_id, client_id, kind, content, attachments, metadata,
+                created_at)
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-            value ->> 6, value ->> 7, value ->> 8
+            value ->> 6, value ->> 7, value ->> 8, value ->> 9
         FROM json_each(NEW.messages);
 
         UPDATE participants SET read_seq = n.read_seq,
@@ -231,12 +278,11 @@ const PROCEDURE: &str = "\
         FROM json_each(NEW.messages) n CROSS JOIN messages m ON m.id = n.value ->> 0;
     END";
 
-/// Writes a batch, and tells the outbox row of each message.
+/// Writes a batch, and tells the number of its last message.
 macro_rules! write_batch {
     () => {
-        "INSERT INTO batch VALUES ($1, $2, $3, $4, $5);
-        SELECT m.id, m.number
-        FROM json_each($1) n CROSS JOIN messages m ON m.id = n.value ->> 0"
+        "INSERT INTO batch VALUES ($1, $2, $3, $4, $5)
+        RETURNING (SELECT max(number) FROM messages)"
     };
 }
 
@@ -272,6 +318,7 @@ type Bound = Query<'static, Sqlite, SqliteArguments>;
 fn bind(query: Bound, arg: &Arg<'_>) -> Bound {
     match arg {
         Arg::Int(v) => query.bind(*v),
+        Arg::MaybeInt(v) => query.bind(*v),
         Arg::Flag(v) => query.bind(*v),
         Arg::Text(v) => query.bind(*v),
         Arg::MaybeText(v) => query.bind(*v),
@@ -294,6 +341,7 @@ fn json_rows(table: &Table<'_>) -> String {
             let _ = match column {
                 Column::Texts(v) => serde_json::to_writer(&mut out, v[row]),
                 Column::MaybeTexts(v) => serde_json::to_writer(&mut out, &v[row]),
+                Column::OwnTexts(v) => serde_json::to_writer(&mut out, &v[row]),
                 Column::Ints(v) => serde_json::to_writer(&mut out, &v[row]),
             };
         }

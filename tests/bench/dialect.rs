@@ -211,6 +211,7 @@ fn decode_by_hand(read: Read, event: &str, packet: &str) -> Option<(Command, Opt
         content: fields.content.into(),
         kind: fields.kind.map(Into::into),
         client_id: fields.key.map(Into::into),
+        attachments: Vec::new(),
         metadata: fields.metadata.map(|raw| raw.to_owned().into()),
     });
     let claimed = fields.sender.map(UserId::new).transpose().ok()?;
@@ -397,6 +398,7 @@ fn encoding(
         client_id: Some(KEY.into()),
         kind: "text".into(),
         content: CONTENT.into(),
+        attachments: Arc::from([]),
         metadata: metadata.transpose()?.map(Arc::from),
         created_at: Millis(1_767_323_045_678),
     });

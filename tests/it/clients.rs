@@ -181,6 +181,11 @@ macro_rules! clients_on {
             }
 
             #[test]
+            fn files_and_search_in_every_dialect() {
+                $database.node("files.mjs", &[], NO_LIMITS);
+            }
+
+            #[test]
             fn several_paths_and_dialects_at_once() {
                 $database.node("paths.mjs", &[], PATHS);
             }

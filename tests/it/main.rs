@@ -3,12 +3,14 @@
 mod support;
 
 mod auth;
+mod blobs;
 mod clients;
 mod config;
 mod demo;
 mod dialect;
 mod edge;
 mod emitters;
+mod files;
 mod http;
 mod redis;
 mod shutdown;

@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("shutdown", &[]),
     ("auth", GROUND),
+    ("blobs", GROUND),
     ("redis", GROUND),
     ("bus", &["chat", "config", "telemetry", "redis"]),
     ("dialect", GROUND),

@@ -4,6 +4,7 @@ mod mistakes;
 mod schema;
 mod secret;
 mod sources;
+mod uploads;
 
 use std::path::PathBuf;
 

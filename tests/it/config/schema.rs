@@ -83,6 +83,8 @@ fn every_key_has_a_variable() {
         ),
         ("dialects.dir", env!("CARGO_MANIFEST_DIR")),
         ("socket.path", "/chat"),
+        ("uploads.s3_endpoint", "https://s3.example.org"),
+        ("uploads.types", "image/png"),
     ]);
     let default: toml::Table = DEFAULT.parse().expect("TOML");
     for key in keys() {

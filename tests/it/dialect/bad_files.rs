@@ -254,7 +254,16 @@ fn the_reference_is_complete() {
             "[[out]]\non = \"{event}\"\nto = \"other\"\nevent = \"e\"\npayload = \"nothing\"\n"
         )));
     }
-    for of in ["message", "user", "participant", "conversation", "joined"] {
+    for of in [
+        "message",
+        "user",
+        "participant",
+        "conversation",
+        "joined",
+        "attachment",
+        "hit",
+        "span",
+    ] {
         names.extend(allowed(&format!(
             "[shape.a]\nof = \"{of}\"\npayload = {{ a = \"nothing\" }}\n"
         )));

@@ -155,6 +155,7 @@ fn check(dialect: &Dialect, packet: &str) {
                 let parsed: Value = serde_json::from_str(metadata.get()).unwrap();
                 assert!(parsed.is_object());
             }
+            assert!(send.attachments.iter().all(|id| is_valid_id(id.as_str())));
             match &send.to {
                 Recipient::Conversation(conversation) => Some(conversation.clone()),
                 Recipient::User { user, conversation } => {
@@ -168,6 +169,7 @@ fn check(dialect: &Dialect, packet: &str) {
             assert!(conversations.keys().all(|c| is_valid_id(c.as_str())));
             None
         }
+        Command::Search(search) => search.conversation.clone(),
         Command::Introduce { user } => {
             assert!(user.as_ref().is_none_or(|u| is_valid_id(u.as_str())));
             None

@@ -20,9 +20,9 @@ use std::{
 
 use porchlight::{
     chat::{
-        ChatError, Command, Conversation, ConversationId, Event, Hearer, Joined, Message,
-        MessageId, Millis, Participant, PresenceChange, PresenceInfo, Profile, Receipt, Reply,
-        Role, Sent, Status, UserId,
+        Attachment, ChatError, Command, Conversation, ConversationId, Dimensions, Event, Hearer,
+        Hit, Joined, Message, MessageId, Millis, Participant, PresenceChange, PresenceInfo,
+        Profile, Receipt, Reply, Role, SearchPage, Sent, Span, Status, UploadId, UserId,
     },
     dialect::{Dialect, Dialects, Inbound, Refused},
 };
@@ -79,8 +79,31 @@ fn message(seq: u64, content: &str) -> Message {
         client_id: None,
         kind: "text".into(),
         content: content.into(),
+        attachments: Arc::from([]),
         metadata: None,
         created_at: NOW,
+    }
+}
+
+/// The message with a picture and a text.
+fn with_files(message: Message) -> Message {
+    let (id, text) = (UploadId::trusted("u-1"), "notes \"1\".txt".into());
+    let sides = Dimensions {
+        width: 640,
+        height: 480,
+    };
+    let picture = Attachment::new(
+        UploadId::trusted("u-2"),
+        "cat.png".into(),
+        "image/png".into(),
+        71_000,
+        Some(sides),
+        true,
+    );
+    let text = Attachment::new(id, text, "text/plain".into(), 12, None, false);
+    Message {
+        attachments: Arc::from([picture, text]),
+        ..message
     }
 }
 
@@ -274,4 +297,17 @@ fn decoded(dialect: &Dialect, packet: &str) -> Command {
         .decode(packet)
         .unwrap_or_else(|e| panic!("{packet}: {}", e.error))
         .command
+}
+
+/// What a search by "ann" found: one message, and where the next page begins.
+fn found(next: Option<&str>) -> Reply {
+    Reply::Found(SearchPage {
+        viewer: UserId::new("ann").unwrap(),
+        hits: vec![Hit {
+            message: Arc::new(message(4, "one \"two\" four")),
+            excerpt: "\"two\" four".into(),
+            spans: vec![Span { start: 6, end: 10 }],
+        }],
+        next: next.map(str::to_owned),
+    })
 }

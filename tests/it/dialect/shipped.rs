@@ -13,8 +13,8 @@ use porchlight::{
 };
 
 use super::{
-    NOW, check_array, conversation, conversation_id, created, heard, joined, json, message,
-    outcome, presence, profile, receipt, sent, shipped, typing,
+    NOW, check_array, conversation, conversation_id, created, found, heard, joined, json, message,
+    outcome, presence, profile, receipt, sent, shipped, typing, with_files,
 };
 
 /// By dialect, what its clients say: as documented, then as seen.
@@ -23,6 +23,7 @@ const SAID: [(&str, &[&str]); 3] = [
         "standard",
         &[
             r#"["message:send",{"conversationId":"c","content":"Hello","type":"text"}]"#,
+            r#"["message:search",{"query":"tea","conversationId":"c","limit":5}]"#,
             r#"["message:read",{"messageId":"m-1"}]"#,
             r#"["message:delivered",{"messageId":"m-1","conversationId":"c"}]"#,
             r#"["typing:start",{"conversationId":"c"}]"#,
@@ -52,6 +53,9 @@ const SAID: [(&str, &[&str]); 3] = [
             r#"["message:read",{"messageId":"m-1"}]"#,
             r#"["message:read",{"conversationId":"c"}]"#,
             r#"["message:read","m-1"]"#,
+            r#"["message:send",{"conversationId":"c","content":"","attachments":["u-1"]}]"#,
+            r#"["message:send",{"conversationId":"c","content":"x","attachments":["a b"]}]"#,
+            r#"["message:search","tea"]"#,
             r#"["message:send",{"conversationId":"c"}]"#,
             r#"["message:send",{"conversationId":"c","content":"x","senderId":["ann"]}]"#,
             r#"["message:send","c","Hello"]"#,
@@ -76,6 +80,8 @@ const SAID: [(&str, &[&str]); 3] = [
             r#"["mark-message-read",{"messageId":"m-1"}]"#,
             r#"["mark-message-read","m-1"]"#,
             r#"["mark-message-read","m-1","c"]"#,
+            r#"["send-message",{"content":"","messageType":"image","conversationId":"c","attachments":["/api/uploads/u-1"]}]"#,
+            r#"["search-messages",{"query":"tea","conversationId":"c"}]"#,
             r#"["send-message",{"messageType":"text","conversationId":"c","senderId":"ann"}]"#,
             r#"["send-message",{"content":{"text":"x"},"conversationId":"c","senderId":"ann"}]"#,
             r#"["send-message"]"#,
@@ -118,6 +124,7 @@ fn events() -> Vec<(&'static str, Event)> {
             created(message(1, "Hi \"you\"\\ \n\t\u{1}\u{7f}é😀")),
         ),
         ("message with everything", created(everything)),
+        ("message with files", created(with_files(message(3, "")))),
         ("delivered", Event::MessageDelivered(receipt())),
         ("read", Event::MessageRead(receipt())),
         ("typing", typing(true)),
@@ -179,6 +186,7 @@ fn reply(command: &Command) -> Reply {
         Command::Authenticate { .. } => Reply::Authenticated {
             expires_at: Some(NOW),
         },
+        Command::Search(_) => found(Some("m-1~20")),
         _ => Reply::Done,
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use porchlight::chat::{ChatError, ConversationId, Message, Reply, Sent, Synced};
 
-use super::{NOW, check_array, joined, message, standard};
+use super::{NOW, check_array, found, joined, message, standard};
 
 #[test]
 fn acks_and_errors() {
@@ -15,6 +15,7 @@ fn acks_and_errors() {
     let sync = rule(r#"["conversation:sync",{"conversations":{}}]"#);
     let authenticate = rule(r#"["authenticate",{"token":"t"}]"#);
     let read = rule(r#"["message:read","m"]"#);
+    let search = rule(r#"["message:search","four"]"#);
     let sent = |client_id: Option<&str>| {
         Reply::Sent(Sent {
             message: Arc::new(Message {
@@ -50,6 +51,8 @@ fn acks_and_errors() {
         ),
         dialect.ack(authenticate, &Reply::Authenticated { expires_at: None }),
         dialect.ack(read, &Reply::Done),
+        dialect.ack(search, &found(Some("m-1~20"))),
+        dialect.ack(search, &found(None)),
     ];
     let mut internal = ChatError::internal(std::io::Error::other("secret"));
     internal.id = Some("log-1".into());

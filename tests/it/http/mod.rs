@@ -1,6 +1,7 @@
 //! The REST edge, driven in process: the real router over the real use cases, store and
 //! authenticator; only the sockets are a recorder.
 
+mod attachments;
 mod callers;
 mod conversations;
 mod messages;
@@ -8,7 +9,9 @@ mod openapi;
 mod ops;
 mod people;
 mod requests;
+mod search;
 mod service;
+mod uploads;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -20,13 +23,15 @@ use axum::{
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use porchlight::{
+    app,
     auth::Authenticator,
+    blobs,
     bus::MemoryBus,
     chat::{
-        Bus, Chat, Clock, DeviceId, Envelope, Event, Local, Parts, Presence, Profile, Rules, Store,
+        Bus, Chat, Clock, DeviceId, Envelope, Event, Local, Parts, Presence, Profile, Store,
         SystemClock, UserId,
     },
-    config::{Config, Sources, load},
+    config::{Sources, load},
     http::{ApiState, ClientAddr, Stats, api},
     limits::Limits,
     presence::MemoryPresence,
@@ -92,7 +97,7 @@ struct Api {
     bus: Arc<dyn Bus>,
     sockets: Arc<Recorder>,
     tasks: TaskTracker,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Api {
@@ -124,11 +129,12 @@ impl Api {
         let tasks = TaskTracker::new();
         let chat = Chat::new(Parts {
             store: store.clone(),
+            blobs: blobs::open(&config.uploads, &dir.path().join("uploads")).unwrap(),
             bus: bus.clone(),
             local: sockets.clone(),
             presence,
             clock: clock.clone(),
-            rules: rules(&config),
+            rules: app::rules(&config),
             tasks: tasks.clone(),
         });
         let auth = Arc::new(Authenticator::new(&config.auth, clock).unwrap());
@@ -147,7 +153,7 @@ impl Api {
             bus,
             sockets,
             tasks,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -302,6 +308,13 @@ impl Answer {
         self.json()
     }
 
+    /// For bodies that are no JSON.
+    #[track_caller]
+    fn expect_bytes(&self, status: StatusCode) -> &Bytes {
+        assert_eq!(self.status, status, "{}", self.asked);
+        &self.bytes
+    }
+
     /// The problem, if it is one with this status and code and everything that belongs to it.
     #[track_caller]
     fn refused(&self, status: u16, code: &str) -> Value {
@@ -322,17 +335,4 @@ impl Answer {
 
 fn id(user: &str) -> UserId {
     UserId::new(user).unwrap()
-}
-
-fn rules(config: &Config) -> Rules {
-    let chat = &config.chat;
-    Rules {
-        max_content_chars: chat.max_content_chars,
-        max_participants: chat.max_participants,
-        page_size: chat.page_size,
-        max_page_size: chat.max_page_size,
-        typing_timeout: chat.typing_timeout,
-        typing_throttle: chat.typing_throttle,
-        presence_grace: chat.presence_grace,
-    }
 }

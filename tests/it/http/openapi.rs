@@ -18,11 +18,14 @@ GET /api/conversations
 GET /api/conversations/{id}
 GET /api/conversations/{id}/messages
 GET /api/presence
+GET /api/search
 GET /api/service/stats
 GET /api/service/users/online
 GET /api/service/users/{id}
 GET /api/service/users/{id}/devices
 GET /api/socket/health
+GET /api/uploads/{id}
+GET /api/uploads/{id}/thumbnail
 PATCH /api/conversations/{id}
 POST /api/auth/socket-token
 POST /api/conversations
@@ -31,6 +34,7 @@ POST /api/conversations/{id}/read
 POST /api/messages
 POST /api/service/users/{id}/disconnect
 POST /api/service/users/{id}/emit
+POST /api/uploads
 ";
 
 fn operations(description: &Value) -> Vec<(String, String, Value)> {

@@ -95,6 +95,7 @@ pub fn message(room: &ConversationId, sender: &str, content: &str) -> NewMessage
         client_id: None,
         kind: "text".into(),
         content: content.into(),
+        attachments: Arc::from([]),
         metadata: None,
         with: None,
         created_at: NOW,

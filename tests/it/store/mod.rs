@@ -11,6 +11,8 @@ mod opening;
 mod outages;
 mod outbox;
 mod reading;
+mod searching;
+mod uploads;
 mod waiting;
 
 /// One test per function and database.
@@ -100,4 +102,19 @@ suite! {
         leases_what_it_hands_out,
         hands_each_row_to_one_claimer,
         clears_without_further_traffic;
+    searching:
+        words_are_found_however_they_are_written,
+        phrases_beginnings_and_exclusions,
+        only_those_present_find_anything,
+        hostile_queries_mean_words_only,
+        pages_begin_where_they_are_told,
+        many_conversations_are_searched_at_once,
+        contents_of_any_kind_can_be_sent;
+    uploads:
+        exist_once_they_are_complete,
+        are_kept_with_the_message,
+        of_others_or_unknown_are_refused,
+        are_shared_with_those_present,
+        without_a_message_are_given_up,
+        are_not_given_up_while_being_attached;
 }

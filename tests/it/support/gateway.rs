@@ -57,6 +57,16 @@ impl Gateway {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Its working directory.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its process. Panics while it does not run.
+    pub fn process(&self) -> u32 {
+        self.child.as_ref().expect("the gateway runs").id()
+    }
+
     /// SIGKILL: nothing is said good-bye to.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
