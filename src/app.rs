@@ -1,7 +1,9 @@
 //! The composition root: the only file that chooses backends and knows every part.
 
+mod emitters;
+mod error;
+
 use std::{
-    fmt, io,
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -13,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    auth::{AuthConfigError, Authenticator},
+    auth::Authenticator,
     blobs,
     bus::MemoryBus,
     chat::{
@@ -22,10 +24,11 @@ use crate::{
     },
     config::{self, Config, Demo},
     demo,
-    dialect::{DialectError, Dialects},
+    dialect::Dialects,
     http::{self, ApiState, OpsState, Origins, Stats},
     limits::Limits,
     presence::MemoryPresence,
+    redis::Redis,
     shutdown::{Shutdown, Stopped},
     socket::{
         accept,
@@ -40,78 +43,12 @@ use crate::{
     store, telemetry,
 };
 
+pub use error::StartError;
+
+use emitters::Emitters;
+
 /// How often limiters forget keys that are idle.
 const LIMITS_SWEEP: Duration = Duration::from_secs(60);
-
-/// Why a node did not start. Each is one line for people.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {addr} ({key}): {source}")]
-    Listen {
-        /// The configuration's key.
-        key: &'static str,
-        /// The address.
-        addr: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The node's own secret cannot be read or made.
-    #[error("cannot keep a secret in {}: {source}", dir.display())]
-    Secret {
-        /// The data folder.
-        dir: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The database cannot be used.
-    #[error(transparent)]
-    Store(#[from] store::OpenError),
-    /// The storage of uploads cannot be used.
-    #[error(transparent)]
-    Blobs(#[from] blobs::OpenError),
-    /// A key or secret cannot be used.
-    #[error(transparent)]
-    Auth(#[from] AuthConfigError),
-    /// Dialects with mistakes.
-    #[error("{}", Lines(.0))]
-    Dialects(Vec<DialectError>),
-    /// A path names a dialect that does not exist.
-    #[error("socket[{index}].dialect: there is no dialect \"{name}\", only {known}")]
-    UnknownDialect {
-        /// Which of the paths.
-        index: usize,
-        /// The name.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// Metrics cannot be recorded.
-    #[error(transparent)]
-    Metrics(#[from] telemetry::InstallError),
-}
-
-impl StartError {
-    /// Whether the configuration is at fault, and not the world.
-    pub fn is_configuration(&self) -> bool {
-        matches!(
-            self,
-            Self::Auth(_) | Self::Dialects(_) | Self::UnknownDialect { .. }
-        )
-    }
-}
-
-struct Lines<'a>(&'a [DialectError]);
-
-impl fmt::Display for Lines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, error) in self.0.iter().enumerate() {
-            let end_of_last = if n > 0 { "\n" } else { "" };
-            write!(f, "{end_of_last}{error}")?;
-        }
-        Ok(())
-    }
-}
 
 /// The sockets that a node listens on, bound by the caller: tests bind port 0.
 pub struct Listeners {
@@ -149,6 +86,12 @@ pub fn dialects(config: &Config) -> Result<Arc<Dialects>, StartError> {
             return Err(StartError::UnknownDialect { index, name, known });
         }
     }
+    let name = &config.emitters.node_dialect;
+    if !name.is_empty() && dialects.get(name).is_none() {
+        let known: Vec<_> = dialects.names().collect();
+        let (name, known) = (name.clone(), known.join(", "));
+        return Err(StartError::UnknownNodeDialect { name, known });
+    }
     Ok(Arc::new(dialects))
 }
 
@@ -177,10 +120,9 @@ struct Core {
     clock: Arc<dyn Clock>,
 }
 
-async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> {
+async fn core(config: &Config, bus: Arc<dyn Bus>, tasks: &TaskTracker) -> Result<Core, StartError> {
     let store = store::open(&config.database, &database_file(config)).await?;
     let blobs = blobs::open(&config.uploads, &config.server.data_dir.join("uploads"))?;
-    let bus: Arc<dyn Bus> = Arc::new(MemoryBus);
     let presence: Arc<dyn Presence> = Arc::new(MemoryPresence::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let hub = Hub::new(store.clone(), bus.clone(), tasks.clone());
@@ -205,7 +147,7 @@ async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> 
 
 /// The use cases without an edge, for commands. The caller closes the store.
 pub async fn open_chat(config: &Config) -> Result<(Arc<Chat>, Arc<dyn Store>), StartError> {
-    let core = core(config, &TaskTracker::new()).await?;
+    let core = core(config, Arc::new(MemoryBus), &TaskTracker::new()).await?;
     Ok((core.chat, core.store))
 }
 
@@ -275,13 +217,24 @@ pub async fn start(
     let auth = Arc::new(authenticator(&mut config)?);
     let limits = Arc::new(Limits::new(&config.limits));
     let tasks = shutdown.tasks().clone();
+    let mut bus: Arc<dyn Bus> = Arc::new(MemoryBus);
+    let mut emitters = None;
+    if config.redis.is_set() {
+        let redis = Arc::new(Redis::new(&config.redis)?);
+        (bus, emitters) = Emitters::join(&config, &dialects, &redis, bus);
+        let stop = shutdown.soft().clone();
+        tasks.spawn(async move { redis.keep(stop).await });
+    }
     let Core {
         store,
         bus,
         hub,
         chat,
         clock,
-    } = core(&config, &tasks).await?;
+    } = core(&config, bus, &tasks).await?;
+    if let Some(emitters) = emitters {
+        tasks.spawn(emitters.run(hub.clone(), shutdown.soft().clone()));
+    }
 
     let edge = Arc::new(Edge {
         chat: chat.clone(),

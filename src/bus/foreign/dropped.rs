@@ -32,11 +32,17 @@ pub enum Dropped {
     /// It is for everybody, which is switched off.
     #[error("it is for everybody, and emitters.everybody is off")]
     Everybody,
+    /// It came faster than this node can handle.
+    #[error("more came than this node can handle")]
+    Behind,
+    /// It is for other backends, and Redis does not take it.
+    #[error("Redis does not take what is for other backends")]
+    Unpublished,
 }
 
 impl Dropped {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Malformed,
         Self::TooLarge,
         Self::ForeignVersion,
@@ -44,6 +50,8 @@ impl Dropped {
         Self::Event,
         Self::Room,
         Self::Everybody,
+        Self::Behind,
+        Self::Unpublished,
     ];
 
     /// The metric's label.
@@ -56,6 +64,8 @@ impl Dropped {
             Self::Event => "event",
             Self::Room => "room",
             Self::Everybody => "everybody",
+            Self::Behind => "behind",
+            Self::Unpublished => "unpublished",
         }
     }
 }
@@ -73,8 +83,8 @@ impl Drops {
             tracing::warn!(
                 channel,
                 kind = why.as_str(),
-                "dropped what another backend published: {why}; further ones of this kind are \
-                 only counted"
+                "a message from or for other backends was dropped: {why}; further ones of this \
+                 kind are only counted"
             );
         }
     }

@@ -14,7 +14,7 @@ use super::{
     request::{self, Request},
 };
 use crate::{
-    chat::{OtherServers, RawEmit, Sockets},
+    chat::{OtherServers, RawEmit, RoomNames, Sockets},
     config, telemetry,
 };
 
@@ -26,6 +26,25 @@ pub const OWN_UID: &str = "porch1";
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes to everyone who listens to the channel.
     fn publish(&self, channel: String, payload: Vec<u8>);
+}
+
+/// The channels to listen to all the time.
+pub fn control_channels(config: &config::Emitters) -> Vec<String> {
+    let channels = Channels::new(&config.key);
+    let python = Some(config.python_channel.clone()).filter(|name| !name.is_empty());
+    [channels.everybody(), channels.requests()]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(python)
+        .collect()
+}
+
+/// The names of rooms.
+pub fn names(config: &config::Emitters) -> RoomNames {
+    RoomNames {
+        user_prefix: config.user_prefix.clone(),
+        conversation_prefix: config.conversation_prefix.clone(),
+    }
 }
 
 /// Where everything that other backends publish arrives, in the order in which it did.
@@ -55,15 +74,6 @@ impl Gate {
             sockets,
             publisher,
         }
-    }
-
-    /// The channels to listen to all the time.
-    pub fn control_channels(&self) -> Vec<String> {
-        let own = [self.channels.everybody(), self.channels.requests()];
-        own.into_iter()
-            .map(str::to_owned)
-            .chain(self.python_channel.clone())
-            .collect()
     }
 
     /// Takes one message. `false`: the channel is not one of other backends.

@@ -6,15 +6,19 @@
 //! [`python`] the messages, [`policy`] what is allowed, [`dropped`] what becomes of the rest.
 //! [`gate`] takes messages in, has them done by [`Sockets`](crate::chat::Sockets) and answers.
 //!
-//! Nothing here knows Redis, and nothing that arrives here can do more than be dropped.
+//! Nothing of that knows Redis, and nothing that arrives can do worse than be dropped. [`link`] is
+//! the way to and from Redis, [`interest`] what is listened to.
 
 pub mod broadcast;
 pub mod channel;
 pub mod dropped;
 pub mod gate;
+pub mod interest;
+pub mod link;
 pub mod msgpack;
 pub mod policy;
 pub mod python;
 pub mod request;
 
-pub use gate::{Gate, NodeServers, Publisher};
+pub use gate::{Gate, NodeServers, Publisher, names};
+pub use link::{Link, Outgoing, WithEmitters};

@@ -4,3 +4,4 @@
 mod bytes;
 mod gate;
 mod hostile;
+mod packages;
