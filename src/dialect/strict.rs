@@ -21,17 +21,18 @@ pub(super) fn is_strict(json: &str) -> bool {
 /// Whether there is nothing in it at all that could be wrong: no escape, no number with an exponent
 /// or hundreds of digits, few brackets. Most objects are so, and need no second reading.
 fn is_plain(json: &str) -> bool {
-    let (mut brackets, mut digits) = (0_usize, 0_usize);
+    // Without escapes, every quote begins or ends a text.
+    let (mut quoted, mut brackets, mut digits) = (false, 0_usize, 0_usize);
     for byte in json.bytes() {
         match byte {
             b'\\' => return false,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
             b'e' | b'E' if digits > 0 => return false,
+            b'0'..=b'9' if digits == MAX_DIGITS => return false,
+            b'0'..=b'9' => digits += 1,
             b'{' | b'[' => brackets += 1,
-            _ => {}
-        }
-        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
-        if digits > MAX_DIGITS {
-            return false;
+            _ => digits = 0,
         }
     }
     brackets < MAX_DEPTH
@@ -120,8 +121,10 @@ mod tests {
         let long = |digits: usize| format!("{{\"a\":{}}}", "9".repeat(digits));
         for (json, plain, strict) in [
             (r#"{"a":[1,2.5,-3,true,null,"x e 3"]}"#, true, true),
-            (r#"{"a":"3e"}"#, false, true),
+            (r#"{"7e":"3e","b":["0198c0de-7d5e"]}"#, true, true),
             (r#"{"a":1e3}"#, false, true),
+            (r#"{"a":1.5E3,"b":2}"#, false, true),
+            (r#"["",{"a":"","b":-1e9999}]"#, false, false),
             (r#"{"a":1E999}"#, false, false),
             (r#"{"a":"\n"}"#, false, true),
             (r#"{"a":"\ud800"}"#, false, false),
