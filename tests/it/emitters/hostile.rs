@@ -124,7 +124,7 @@ fn attachments_always_fit_the_placeholders() {
     let forged = json!({"_placeholder": true, "num": 5});
     let real = json!({"_placeholder": true, "num": 0});
     let packet = json!({"type": 2, "data": ["a", forged, real, real], "extra": real});
-    let message = msgpack::write(&json!(["x", packet, {}]), &[bin.clone()]).into();
+    let message = msgpack::write(&json!(["x", packet, {}]), std::slice::from_ref(&bin)).into();
     let emit = broadcast::decode(&message, None).unwrap().unwrap().emit.raw;
     assert_eq!(
         serde_json::from_str::<Value>(&emit.event.data).unwrap(),
