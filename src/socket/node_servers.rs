@@ -2,8 +2,8 @@
 //! clients in the rooms of the same users and conversations: while an app moves node by node, half
 //! of its clients are there.
 //!
-//! At most once, and in no order but the one in which things happen: what makes messages whole here
-//! (seq, the store) does not reach there.
+//! At most once, and each node of ours in its own time, so that two messages may change places on
+//! the way: what makes them whole here (seq, the store) does not reach there.
 
 use std::sync::Arc;
 
