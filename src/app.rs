@@ -1,6 +1,7 @@
 //! The composition root: the only module that chooses backends and knows every part.
 
 mod cluster;
+mod emitters;
 mod error;
 
 use std::{
@@ -80,6 +81,12 @@ pub fn dialects(config: &Config) -> Result<Arc<Dialects>, StartError> {
             let (name, known) = (socket.dialect.clone(), known.join(", "));
             return Err(StartError::UnknownDialect { index, name, known });
         }
+    }
+    let name = &config.emitters.node_dialect;
+    if !name.is_empty() && dialects.get(name).is_none() {
+        let known: Vec<_> = dialects.names().collect();
+        let (name, known) = (name.clone(), known.join(", "));
+        return Err(StartError::UnknownNodeDialect { name, known });
     }
     Ok(Arc::new(dialects))
 }
@@ -219,7 +226,7 @@ pub async fn start(
         local,
         chat,
         clock,
-    } = core(&config, Cluster::join(&config).await?, &tasks).await?;
+    } = core(&config, Cluster::join(&config, &dialects).await?, &tasks).await?;
 
     let edge = Arc::new(Edge {
         chat: chat.clone(),
@@ -328,8 +335,8 @@ pub async fn start(
     });
     Ok(Running {
         store,
+        cluster: cluster.talk(local, hub.clone()),
         hub,
-        cluster: cluster.talk(local),
         paths,
         shutdown: shutdown.clone(),
         drain,

@@ -113,6 +113,9 @@ fn check_config(loaded: &Loaded) -> Result<(), Failure> {
         Err(e @ StartError::UnknownDialect { index, .. }) => {
             vec![loaded.finding(&format!("socket[{index}].dialect"), e.to_string())]
         }
+        Err(e @ StartError::UnknownNodeDialect { .. }) => {
+            vec![loaded.finding("emitters.node_dialect", e.to_string())]
+        }
         Err(e) => vec![loaded.finding("dialects.dir", e.to_string())],
     };
     cli::print(&cli::check_config(loaded, further)?)

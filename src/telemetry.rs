@@ -121,6 +121,10 @@ catalogue! {
     Gauge ["connection"] REDIS_UP = "porchlight_redis_up";
     /// Times that a connection to Redis came about, the first one too.
     Counter ["connection"] REDIS_CONNECTED_TOTAL = "porchlight_redis_connected_total";
+    /// What other backends asked for by Socket.IO's own Redis channels, and was done.
+    Counter ["kind"] EMITTERS_IN_TOTAL = "porchlight_emitters_in_total";
+    /// What was published there, or was to be, and was dropped. The label says why.
+    Counter ["kind"] EMITTERS_DROPPED_TOTAL = "porchlight_emitters_dropped_total";
 }
 
 #[cfg(test)]

@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::StartError;
+use super::{StartError, emitters::Emitters};
 use crate::{
     bus::{MemoryBus, RedisBus},
     chat::{Bus, Local, Presence},
     config::Config,
+    dialect::Dialects,
     presence::{MemoryPresence, PresenceTimes, RedisPresence},
     redis::Redis,
+    socket::hub::Hub,
 };
 
 /// How long a stop waits for what is still to be published.
@@ -28,6 +30,8 @@ pub(super) struct Cluster {
 struct Shared {
     bus: Arc<RedisBus>,
     presence: Arc<RedisPresence>,
+    /// Other backends, as far as they are wanted.
+    emitters: Option<Emitters>,
     /// Ends the connections to Redis, after all who need them.
     _connected: DropGuard,
 }
@@ -44,7 +48,7 @@ impl Cluster {
 
     /// Makes the connections that are configured. A Redis that is down does not keep a node from
     /// serving its own clients.
-    pub(super) async fn join(config: &Config) -> Result<Self, StartError> {
+    pub(super) async fn join(config: &Config, dialects: &Dialects) -> Result<Self, StartError> {
         if !config.redis.is_set() {
             tracing::info!("this node runs alone: redis.url is not set");
             return Ok(Self::alone());
@@ -58,15 +62,17 @@ impl Cluster {
             grace: config.chat.presence_grace,
             heartbeat: config.chat.presence_heartbeat,
         };
-        let bus = Arc::new(RedisBus::new(redis.clone()));
+        let own = Arc::new(RedisBus::new(redis.clone()));
+        let (bus, emitters) = Emitters::join(config, dialects, &redis, &own);
         let presence = RedisPresence::new(redis, times);
         presence.begin().await;
         Ok(Self {
-            bus: bus.clone(),
+            bus,
             presence: presence.clone(),
             shared: Some(Shared {
-                bus,
+                bus: own,
                 presence,
+                emitters,
                 _connected: end.drop_guard(),
             }),
         })
@@ -84,10 +90,14 @@ impl Cluster {
     }
 
     /// From now on hands `local` what the others publish, and them what this node does.
-    pub(super) fn talk(self, local: Arc<dyn Local>) -> Talking {
+    /// Other backends reach the hub's connections.
+    pub(super) fn talk(mut self, local: Arc<dyn Local>, hub: Arc<Hub>) -> Talking {
         let end = CancellationToken::new();
-        let work = self.shared.as_ref().map(|shared| {
+        let work = self.shared.as_mut().map(|shared| {
             let (bus, last) = (shared.bus.clone(), end.clone());
+            if let Some(emitters) = shared.emitters.take() {
+                tokio::spawn(emitters.run(hub, end.clone()));
+            }
             tokio::spawn(async move { bus.run(local, last).await })
         });
         Talking {

@@ -50,6 +50,14 @@ pub enum StartError {
         /// The names there are.
         known: String,
     },
+    /// Node servers are to be spoken to in a dialect that does not exist.
+    #[error("emitters.node_dialect: there is no dialect \"{name}\", only {known}")]
+    UnknownNodeDialect {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] telemetry::InstallError),
@@ -60,7 +68,11 @@ impl StartError {
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Auth(_) | Self::Redis(_) | Self::Dialects(_) | Self::UnknownDialect { .. }
+            Self::Auth(_)
+                | Self::Dialects(_)
+                | Self::UnknownDialect { .. }
+                | Self::UnknownNodeDialect { .. }
+                | Self::Redis(_)
         )
     }
 }

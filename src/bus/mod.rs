@@ -1,5 +1,6 @@
 //! The way to other nodes: implementations of [`chat::Bus`](crate::chat::Bus).
 
+pub mod foreign;
 mod memory;
 pub mod redis;
 pub mod wire;

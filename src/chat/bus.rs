@@ -1,6 +1,6 @@
 //! What the domain needs from this node's sockets and from other nodes.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -30,6 +30,9 @@ pub enum Topic {
     User(UserId),
     /// That somebody came or went, for nodes with connections that are told who is online.
     Online,
+    /// What other backends emit to a room of that name alone, with connections of this node in it.
+    /// For users' and conversations' rooms the other topics do. Nodes publish nothing there.
+    Room(Arc<str>),
 }
 
 /// The end of a publication: whether it was handed over. Dropping it changes nothing.

@@ -1,9 +1,10 @@
 //! The domain: what a conversation is and what can be done with it.
 //!
-//! Read in this order: `model.rs` and `upload.rs` (the nouns), `command.rs` (what clients ask), `event.rs` (what
-//! they hear), `ports.rs` and `blobs.rs` (what the domain needs from databases, other nodes, sockets
-//! and storage), then the use cases on [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`,
-//! `receipts.rs`, `typing.rs`, `conversations.rs`, `people.rs`, `outbox.rs`, `uploads.rs`, `search.rs`. Nothing here knows
+//! Read in this order: `model.rs` and `upload.rs` (the nouns), `command.rs` (what clients ask),
+//! `event.rs` (what they hear), `raw.rs` (what backends have them hear), `ports.rs` and `blobs.rs`
+//! (what the domain needs from databases, other nodes, sockets and storage), then the use cases on
+//! [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`, `receipts.rs`, `typing.rs`,
+//! `conversations.rs`, `people.rs`, `outbox.rs`, `uploads.rs`, `search.rs`. Nothing here knows
 //! Socket.IO, HTTP, SQL or Redis.
 
 mod blobs;
@@ -20,6 +21,7 @@ mod outbox;
 mod people;
 mod picture;
 mod ports;
+mod raw;
 mod receipts;
 mod search;
 mod send;
@@ -49,6 +51,10 @@ pub use model::{
 pub use ports::{
     Absence, Appended, Cursor, MessageRef, OutboxId, Presence, Store, StoreError, StoreResult,
     Unavailable, Unpublished, Waiting,
+};
+pub use raw::{
+    OtherServers, RawEmit, RawEvent, RoomNames, SocketInfo, Sockets, Target, check_event_name,
+    event_text,
 };
 pub use search::{Hit, SearchMessages, SearchPage, SearchQuery, Span, Term};
 pub use service::{Actor, Chat, Parts, Rules};

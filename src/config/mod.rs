@@ -39,6 +39,8 @@ pub struct Config {
     pub database: Database,
     /// The way to other nodes.
     pub redis: Redis,
+    /// Other backends on the same Redis.
+    pub emitters: Emitters,
     /// Identity.
     pub auth: Auth,
     /// Socket.IO paths.
@@ -152,6 +154,34 @@ pub struct Redis {
     pub command_timeout: Duration,
     /// Whether one node alone uses Redis beside SQLite.
     pub allow_sqlite: bool,
+}
+
+/// `[emitters]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emitters {
+    /// Whether other backends are listened to at all.
+    pub enabled: bool,
+    /// The first part of the JavaScript packages' channels.
+    pub key: String,
+    /// The channel of python-socketio; empty means none.
+    pub python_channel: String,
+    /// Patterns of event names that may be emitted.
+    pub events: Vec<String>,
+    /// Patterns of rooms that may be addressed.
+    pub rooms: Vec<String>,
+    /// Whether everybody may be addressed at once.
+    pub everybody: bool,
+    /// What stands before a user's id in the name of the user's room.
+    pub user_prefix: String,
+    /// What stands before a conversation's id in the name of its room.
+    pub conversation_prefix: String,
+    /// The largest message accepted.
+    pub max_bytes: usize,
+    /// Whether Node servers are told what happens here.
+    pub node_servers: bool,
+    /// In which words they are; empty means those of the first path.
+    pub node_dialect: String,
 }
 
 /// `[auth]`

@@ -154,6 +154,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("database.group_commit_max", 1, 10_000),
     ("redis.connect_timeout_ms", 10, 600_000),
     ("redis.command_timeout_ms", 10, 600_000),
+    ("emitters.max_bytes", 1024, 256 << 20),
     ("auth.jwks_cache_s", 1, YEAR_S),
     ("auth.jwks_min_refresh_s", 1, 86_400),
     ("auth.leeway_s", 0, 3600),

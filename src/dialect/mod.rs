@@ -46,7 +46,6 @@ use self::{
     look::Element,
     outbound::{Answer, OutRule, Words},
     render::{Eyes, Program, Scope, Shape},
-    text::push_text,
     vocabulary::Item,
 };
 
@@ -185,11 +184,8 @@ impl Dialect {
     }
 
     /// What a connection in that role hears of an event, usually one event or none. Each is a JSON
-    /// array `["name", {...}]`. A backend's own event is passed on as it is, whatever the role.
+    /// array `["name", {...}]`.
     pub fn encode(&self, event: &Event, hearer: Hearer) -> Vec<String> {
-        if let Event::Emit { name, args, .. } = event {
-            return vec![raw_event(name, args.get())];
-        }
         let Some((at, item)) = vocabulary::event(event) else {
             return Vec::new();
         };
@@ -288,17 +284,4 @@ fn answered(reply: &Reply) -> Scope<'_> {
         },
         None => own(item),
     }
-}
-
-/// `["name", ...args]` of a name and a JSON array.
-fn raw_event(name: &str, args: &str) -> String {
-    let mut text = String::with_capacity(name.len() + args.len() + 4);
-    text.push('[');
-    push_text(&mut text, name);
-    let inner = args.trim().strip_prefix('[').unwrap_or("]").trim_start();
-    if inner != "]" {
-        text.push(',');
-    }
-    text.push_str(inner);
-    text
 }

@@ -20,19 +20,8 @@ use super::{
     state::App,
     view::PresenceView,
 };
-use crate::chat::{ChatError, DeviceId, UserId};
+use crate::chat::{ChatError, DeviceId, UserId, check_event_name};
 
-/// Names with a meaning of their own in Socket.IO: `RESERVED_EVENTS` of socket.io 4, and those of
-/// socket.io-client 4. Clients refuse or misread them.
-const RESERVED_EVENTS: [&str; 6] = [
-    "connect",
-    "connect_error",
-    "disconnect",
-    "disconnecting",
-    "newListener",
-    "removeListener",
-];
-const MAX_EVENT_CHARS: usize = 128;
 /// Users in a page of those online when the caller does not say.
 const ONLINE_PAGE: u32 = 100;
 
@@ -177,19 +166,7 @@ async fn emit_to_user(
     Body(body): Body<Emit>,
 ) -> ApiResult<Response> {
     let name = body.event;
-    if RESERVED_EVENTS.contains(&name.as_str()) {
-        let text = "the event's name is one of Socket.IO's own";
-        return Err(ChatError::invalid(text).into());
-    }
-    if name.is_empty()
-        || name.chars().count() > MAX_EVENT_CHARS
-        || name.chars().any(char::is_control)
-    {
-        return Err(ChatError::invalid(format!(
-            "event must be 1 to {MAX_EVENT_CHARS} characters without control characters"
-        ))
-        .into());
-    }
+    check_event_name(&name)?;
     let args = match (body.args, body.data) {
         (Some(_), Some(_)) => {
             return Err(ChatError::invalid("give args or data, not both").into());

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{Stream, StreamExt};
 use socketioxide::adapter::Emitter;
 use socketioxide_core::{
     Sid, Value,
@@ -22,6 +23,7 @@ use socketioxide_core::{
 };
 
 use super::{frame, outlet::SendFailed};
+use crate::chat::RawEvent;
 
 const NAMESPACE: &str = "/";
 
@@ -35,10 +37,9 @@ pub struct Door(Arc<CoreLocalAdapter<Emitter>>);
 impl Door {
     /// Queues a packet in socketioxide's own queue of the connection.
     pub fn send(&self, to: Sid, packet: &frame::Packet) -> Result<(), SendFailed> {
-        let data = Value::Str(packet.data().clone(), None);
         let packet = match packet.ack_id() {
-            None => Packet::event(NAMESPACE, data),
-            Some(id) => Packet::ack(NAMESPACE, data, id),
+            None => event(packet),
+            Some(id) => Packet::ack(NAMESPACE, data(packet), id),
         };
         let failed = |errors: Vec<SocketError>| match errors.first() {
             Some(SocketError::InternalChannelFull) => SendFailed::Full,
@@ -48,6 +49,35 @@ impl Door {
             .broadcast(packet, BroadcastOptions::new(to))
             .map_err(failed)
     }
+
+    /// Queues an event that asks for an ack there, and waits for it.
+    pub fn ask(
+        &self,
+        to: Sid,
+        packet: &frame::Packet,
+        patience: Duration,
+    ) -> impl Stream<Item = RawEvent> + Send + use<> {
+        let (acks, _) =
+            self.0
+                .broadcast_with_ack(event(packet), BroadcastOptions::new(to), Some(patience));
+        acks.filter_map(async |(_, ack)| match ack {
+            Ok(Value::Str(data, attachments)) => Some(RawEvent {
+                data: (&*data).into(),
+                attachments: attachments.into_iter().flatten().collect(),
+            }),
+            _ => None,
+        })
+    }
+}
+
+fn event(packet: &frame::Packet) -> Packet {
+    Packet::event(NAMESPACE, data(packet))
+}
+
+fn data(packet: &frame::Packet) -> Value {
+    let attachments = packet.attachments();
+    let attachments = (!attachments.is_empty()).then(|| attachments.iter().cloned().collect());
+    Value::Str(packet.data().clone(), attachments)
 }
 
 /// Socketioxide's local adapter, shared with a [`Slot`].

@@ -5,11 +5,11 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use super::{follow, hub::Hub, room::Room, session::Session, words::Words};
+use super::{follow, frame::Packet, hub::Hub, room::Room, session::Session, words::Words};
 use crate::{
     chat::{
-        ConversationId, DeviceId, Envelope, Event, Local, Message, MessageId, Receipt, Topic,
-        UserId,
+        ConversationId, DeviceId, Envelope, Event, Local, Message, MessageId, RawEvent, Receipt,
+        Topic, UserId, event_text,
     },
     telemetry,
 };
@@ -161,15 +161,22 @@ impl Hub {
         }
     }
 
+    /// An event that a backend has put into words itself.
+    pub(super) fn emit_raw(&self, packet: &Packet, sessions: &[Arc<Session>], volatile: bool) {
+        for session in sessions {
+            self.count(if volatile {
+                session.deliver_volatile(packet)
+            } else {
+                session.deliver(packet)
+            });
+        }
+    }
+
     fn to_sessions(&self, envelope: &Envelope, sessions: &[Arc<Session>], volatile: bool) {
         let mut words = Words::of(envelope);
         for session in sessions {
             for packet in words.for_session(session).iter() {
-                self.count(if volatile {
-                    session.deliver_volatile(packet)
-                } else {
-                    session.deliver(packet)
-                });
+                self.emit_raw(packet, std::slice::from_ref(session), volatile);
             }
         }
     }
@@ -274,7 +281,10 @@ impl Local for LocalHub {
                 hub.removed(envelope, conversation, std::slice::from_ref(user));
             }
             Event::Disconnect { user, device } => hub.disconnect(user, device.as_ref()),
-            Event::Emit { user, .. } => hub.to_users(envelope, [user], false),
+            Event::Emit { user, name, args } => {
+                let event = RawEvent::text(event_text(name, args.get()));
+                hub.emit_raw(&Packet::raw(&event, true), &hub.sessions_of(user), false);
+            }
         }
     }
 
@@ -292,6 +302,6 @@ fn hearers<'a>(via: Option<&'a Topic>, all: &'a [UserId]) -> &'a [UserId] {
     match via {
         None => all,
         Some(Topic::User(user)) => std::slice::from_ref(user),
-        Some(Topic::Conversation(_) | Topic::Online) => &[],
+        Some(Topic::Conversation(_) | Topic::Online | Topic::Room(_)) => &[],
     }
 }

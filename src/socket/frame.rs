@@ -1,17 +1,23 @@
 //! A packet for a Socket.IO connection, encoded at most once for all who get it: as text for
 //! those that poll, as a whole WebSocket frame for the others.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use socketioxide_core::Str;
 
 use super::deflate;
+use crate::chat::RawEvent;
 
 /// Final fragment of a text message (RFC 6455, section 5.2).
 pub const TEXT: u8 = 0x81;
+/// Final fragment of a binary message.
+const BINARY: u8 = 0x82;
 /// Engine.IO message, Socket.IO event: <https://socket.io/docs/v4/socket-io-protocol/>.
 const EVENT: &str = "42";
+/// Engine.IO message, Socket.IO event with binary attachments, which follow as messages of their
+/// own.
+const BINARY_EVENT: &str = "45";
 /// Engine.IO message, Socket.IO ack.
 const ACK: &str = "43";
 
@@ -21,6 +27,10 @@ pub struct Packet {
     ack: Option<i64>,
     /// `["name", ...]`, or an ack's arguments.
     data: Str,
+    /// An event's binary data.
+    attachments: Arc<[Bytes]>,
+    /// Whether compressing is allowed.
+    compress: bool,
     plain: OnceLock<Bytes>,
     /// `None` inside where compressing does not pay.
     compressed: OnceLock<Option<Bytes>>,
@@ -32,6 +42,15 @@ impl Packet {
         Self::new(None, data.into())
     }
 
+    /// An event of a backend's own.
+    pub fn raw(event: &RawEvent, compress: bool) -> Self {
+        Self {
+            attachments: event.attachments.clone(),
+            compress,
+            ..Self::event(event.data.to_string())
+        }
+    }
+
     /// An ack: `args` is the JSON array text of its arguments.
     pub fn ack(id: i64, args: impl Into<Str>) -> Self {
         Self::new(Some(id), args.into())
@@ -41,6 +60,8 @@ impl Packet {
         Self {
             ack,
             data,
+            attachments: Arc::default(),
+            compress: true,
             plain: OnceLock::new(),
             compressed: OnceLock::new(),
         }
@@ -56,20 +77,48 @@ impl Packet {
         &self.data
     }
 
-    /// The WebSocket frame, compressed if the text has that many bytes at least.
+    /// The binary data.
+    pub fn attachments(&self) -> &[Bytes] {
+        &self.attachments
+    }
+
+    /// The WebSocket frame, compressed if the text has that many bytes at least. Frames of binary
+    /// data follow in the same bytes, so that nothing comes in between.
     pub fn frame(&self, compress_from: usize) -> &Bytes {
-        let compressed = (self.data.len() >= compress_from).then(|| {
+        let compressed = (self.compress && self.data.len() >= compress_from).then(|| {
+            let frame = || self.with_text(deflate::text_frame);
             self.compressed
-                .get_or_init(|| self.with_text(deflate::text_frame))
+                .get_or_init(|| frame().map(|text| self.followed(text)))
         });
         match compressed {
             Some(Some(frame)) => frame,
-            _ => self.plain.get_or_init(|| self.with_text(text_frame)),
+            _ => self
+                .plain
+                .get_or_init(|| self.followed(self.with_text(text_frame))),
         }
+    }
+
+    /// The text's frame and those of the binary data.
+    fn followed(&self, text: Bytes) -> Bytes {
+        if self.attachments.is_empty() {
+            return text;
+        }
+        let len: usize = self.attachments.iter().map(|a| a.len() + 10).sum();
+        let mut frames = BytesMut::with_capacity(text.len() + len);
+        frames.put_slice(&text);
+        for attachment in self.attachments.iter() {
+            put_head(&mut frames, BINARY, attachment.len());
+            frames.put_slice(attachment);
+        }
+        frames.freeze()
     }
 
     fn with_text<T>(&self, of: impl FnOnce(&[&str]) -> T) -> T {
         match self.ack {
+            None if !self.attachments.is_empty() => {
+                let count = self.attachments.len().to_string();
+                of(&[BINARY_EVENT, &count, "-", &self.data])
+            }
             None => of(&[EVENT, &self.data]),
             Some(id) => of(&[ACK, &id.to_string(), &self.data]),
         }
@@ -152,6 +201,32 @@ mod tests {
             let frame = read(Packet::ack(17, data.clone()).frame(usize::MAX));
             assert_eq!(frame.to_text().unwrap(), format!("4317{data}"));
         }
+    }
+
+    #[test]
+    fn binary_data_follows_in_frames_of_its_own() {
+        let data = r#"["file",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
+        let attachments = [Bytes::from_static(&[1, 2]), Bytes::from(vec![3; 70_000])];
+        let event = RawEvent {
+            data: data.into(),
+            attachments: attachments.to_vec().into(),
+        };
+        let packet = Packet::raw(&event, true);
+        let bytes = packet.frame(usize::MAX);
+        let found: Vec<_> = frames(bytes)
+            .map(|(flags, payload, _)| (flags, payload))
+            .collect();
+        assert_eq!(found[0], (TEXT, format!("452-{data}").as_bytes()));
+        assert_eq!(found[1], (BINARY, &attachments[0][..]));
+        assert_eq!(found[2], (BINARY, &attachments[1][..]));
+        assert_eq!(found.len(), 3);
+    }
+
+    #[test]
+    fn what_may_not_be_compressed_is_not() {
+        let event = RawEvent::text(format!("[\"{}\"]", "so long ".repeat(1000)));
+        assert!(Packet::raw(&event, false).frame(0).len() > 8000);
+        assert!(Packet::raw(&event, true).frame(0).len() < 200);
     }
 
     #[test]

@@ -9,10 +9,12 @@ use std::sync::{
 use dashmap::DashMap;
 use metrics::Counter;
 use parking_lot::Mutex;
+use socketioxide_core::Sid;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    handed::Handed, heal::Heal, notified::Notified, room::Room, roster::Roster, session::Session,
+    handed::Handed, heal::Heal, named::Named, notified::Notified, room::Room, roster::Roster,
+    session::Session,
 };
 use crate::{
     chat::{Bus, ConversationId, DeviceId, Store, Topic, UserId},
@@ -34,6 +36,10 @@ pub struct Hub {
     pub handed: Handed,
     /// What makes good that events of other nodes were missed.
     pub heal: Heal,
+    /// The rooms that other backends made connections join.
+    pub(super) named: Named,
+    /// Connections by their Socket.IO id.
+    pub(super) sids: DashMap<Sid, Arc<Session>>,
     bus: Arc<dyn Bus>,
     rooms: DashMap<ConversationId, Arc<Mutex<Room<Arc<Session>>>>>,
     connections: AtomicUsize,
@@ -50,13 +56,15 @@ impl Hub {
     pub fn new(store: Arc<dyn Store>, bus: Arc<dyn Bus>, tasks: TaskTracker) -> Arc<Self> {
         Arc::new(Self {
             store,
-            bus,
             tasks,
             users: DashMap::new(),
             notified: Notified::default(),
             roster: Roster::default(),
             handed: Handed::default(),
             heal: Heal::default(),
+            named: Named::new(bus.clone()),
+            sids: DashMap::new(),
+            bus,
             rooms: DashMap::new(),
             connections: AtomicUsize::new(0),
             meters: Meters {
@@ -81,6 +89,11 @@ impl Hub {
         self.users.len()
     }
 
+    /// Conversations with connections of this node in their rooms.
+    pub(super) fn conversations(&self) -> Vec<ConversationId> {
+        self.rooms.iter().map(|room| room.key().clone()).collect()
+    }
+
     /// Every live connection.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         self.users.iter().flat_map(|u| u.value().clone()).collect()
@@ -100,6 +113,7 @@ impl Hub {
                 .entry(user.clone())
                 .or_default()
                 .push(session.clone());
+            self.sids.insert(session.sid, session.clone());
             self.connections.fetch_add(1, Ordering::Relaxed);
             self.gauge(session).increment(1.0);
         });
@@ -118,6 +132,8 @@ impl Hub {
             }
             self.users
                 .remove_if(user, |_, sessions| sessions.is_empty());
+            self.sids.remove(&session.sid);
+            self.named.forget(session);
             self.roster.remove(session);
             self.unsubscribe(session);
             self.connections.fetch_sub(1, Ordering::Relaxed);
@@ -213,11 +229,6 @@ impl Hub {
         self.rooms.get(conversation).map(|r| r.clone())
     }
 
-    /// Every conversation with somebody in the room.
-    pub(super) fn conversations(&self) -> Vec<ConversationId> {
-        self.rooms.iter().map(|room| room.key().clone()).collect()
-    }
-
     pub(super) fn sessions_of(&self, user: &UserId) -> Vec<Arc<Session>> {
         self.users.get(user).map(|s| s.clone()).unwrap_or_default()
     }
@@ -238,6 +249,7 @@ impl Hub {
 /// What a connection has its node listen to.
 fn topics(session: &Session) -> impl Iterator<Item = Topic> {
     let user = Topic::User(session.actor.profile.id.clone());
+    let own = Topic::Room(session.sid.as_str().into());
     let online = session.dialect.hears_online().then_some(Topic::Online);
-    [user].into_iter().chain(online)
+    [user, own].into_iter().chain(online)
 }

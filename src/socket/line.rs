@@ -144,6 +144,11 @@ impl Line {
         self.outlet.lock().hold();
     }
 
+    /// What is sent from now on waits for one more of socketioxide's markers.
+    pub fn fence(&self) {
+        self.outlet.lock().fence();
+    }
+
     /// The length from which the other end gets texts compressed, in bytes.
     pub fn compress_from(&self) -> usize {
         self.compress_from.load(Ordering::Relaxed)

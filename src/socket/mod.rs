@@ -8,6 +8,8 @@
 //! words?), [`session`] (to this connection), [`peer`] (which way?), then [`outlet`] (straight to the
 //! WebSocket, as one [`frame`] for all, compressed by [`deflate`]) or [`adapter`] (the door into
 //! socketioxide, for those that poll).
+//! What other backends emit in their own words, and how they move connections between rooms of
+//! their own making, comes in by [`foreign`] and [`named`]; [`node_servers`] tells them in turn.
 //! Beside them: [`follow`] (connections that join nothing and hear everything), [`handed`] (what
 //! counts as delivered to them), [`roster`] (who is online, to those told of all), [`heal`] (after other
 //! nodes were out of reach), [`expiry`] (ends connections whose token ran out).
@@ -20,6 +22,7 @@ pub mod deliver;
 pub mod drain;
 pub mod expiry;
 pub mod follow;
+pub mod foreign;
 pub mod frame;
 pub mod front;
 pub mod handed;
@@ -28,6 +31,8 @@ pub mod hub;
 pub mod inbound;
 pub mod inflate;
 pub mod line;
+pub mod named;
+pub mod node_servers;
 mod notified;
 pub mod outlet;
 pub mod peer;

@@ -7,7 +7,8 @@
 //!
 //! Both ways must not overtake each other where order matters: an event must not arrive before the
 //! connect packet, nor before what socketioxide still has queued. So frames are held until a marker
-//! has come through socketioxide's own queue; the marker itself is never written.
+//! has come through socketioxide's own queue; the marker itself is never written. The same keeps
+//! order around an event that only socketioxide can send, because it counts the acks.
 
 use std::{
     collections::VecDeque,
@@ -71,8 +72,8 @@ pub struct Outlet {
     gate: Gate,
     /// Frames that the kernel has not taken, or not all of. Empty while the reader keeps up.
     queue: VecDeque<Bytes>,
-    /// Frames that wait for the gate to open.
-    held: Vec<Bytes>,
+    /// Frames that wait for the gate to open, behind each of the markers that are on their way.
+    held: VecDeque<Vec<Bytes>>,
     /// Frames ever queued.
     queued: u64,
     /// Whether socketioxide has begun to write packets here, and not only to answer a probe.
@@ -82,9 +83,17 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// Our frames wait from now on until the marker comes by.
+    /// Our frames wait until a marker comes by. Said again before it did, it is the same marker.
     pub fn hold(&mut self) {
+        if self.held.is_empty() {
+            self.fence();
+        }
+    }
+
+    /// What is sent from now on waits for one more marker.
+    pub fn fence(&mut self) {
         self.gate = Gate::Held;
+        self.held.push_back(Vec::new());
     }
 
     /// Whether socketioxide sends the session's packets here.
@@ -116,7 +125,7 @@ impl Outlet {
     pub fn give_up(&mut self) {
         self.broken = true;
         self.queue = VecDeque::new();
-        self.held = Vec::new();
+        self.held = VecDeque::new();
     }
 
     /// Writes one of our frames, or queues it. At most `limit` may wait.
@@ -124,12 +133,12 @@ impl Outlet {
         if self.broken || self.gate == Gate::Engine {
             return Err(SendFailed::Closed);
         }
-        if self.queue.len() + self.held.len() >= limit {
+        if self.queue.len() + self.held.iter().map(Vec::len).sum::<usize>() >= limit {
             return Err(SendFailed::Full);
         }
-        match self.gate {
-            Gate::Held => self.held.push(frame.clone()),
-            Gate::Open | Gate::Engine => self.put(to, frame.clone()),
+        match self.held.back_mut() {
+            Some(held) => held.push(frame.clone()),
+            None => self.put(to, frame.clone()),
         }
         Ok(())
     }
@@ -148,9 +157,13 @@ impl Outlet {
                 for (_, payload, whole) in frames(bytes) {
                     if payload == MARKER_PAYLOAD {
                         self.put(to, Bytes::copy_from_slice(&bytes[..start]));
-                        self.gate = Gate::Open;
-                        for frame in std::mem::take(&mut self.held) {
+                        for frame in self.held.pop_front().unwrap_or_default() {
                             self.put(to, frame);
+                        }
+                        if self.held.is_empty() {
+                            self.gate = Gate::Open;
+                            // An idle connection keeps no buffer.
+                            self.held = VecDeque::new();
                         }
                         return self.pass(to, &bytes[start + whole..]);
                     }
@@ -288,6 +301,30 @@ mod tests {
         let got = kernel.payloads();
         assert_eq!(got, ["0{}", "40{}", "42[1]", "42[2]", "2", "42[3]", "2"]);
         assert!(!outlet.is_behind());
+    }
+
+    #[test]
+    fn what_only_socketioxide_can_send_keeps_its_place() {
+        let (kernel, mut outlet) = (Kernel::with_room(10_000), Outlet::default());
+        let send = |outlet: &mut Outlet, n: &str| outlet.send(&kernel, &frame(n), 9).unwrap();
+        outlet.hold();
+        outlet.hold();
+        outlet.pass(&kernel, &marker());
+        send(&mut outlet, "1");
+        outlet.fence();
+        send(&mut outlet, "2");
+        outlet.fence();
+        send(&mut outlet, "3");
+        assert_eq!(kernel.payloads(), ["42[1]"]);
+        let first = [&engine("420[0]")[..], &marker()[..]].concat();
+        outlet.pass(&kernel, &first);
+        assert_eq!(kernel.payloads(), ["42[1]", "420[0]", "42[2]"]);
+        send(&mut outlet, "4");
+        let second = [&engine("421[0]")[..], &marker()[..]].concat();
+        outlet.pass(&kernel, &second);
+        send(&mut outlet, "5");
+        let got = &kernel.payloads()[3..];
+        assert_eq!(got, ["421[0]", "42[3]", "42[4]", "42[5]"]);
     }
 
     #[test]

@@ -44,6 +44,21 @@ struct Lines {
     active: Option<Arc<Line>>,
 }
 
+impl Lines {
+    /// The WebSocket that carries the session. If that is new, what is sent there follows what is
+    /// still queued in `engine`.
+    fn active(&mut self, engine: EngineQueue<'_>) -> Result<Option<&Arc<Line>>, SendFailed> {
+        if self.active.is_none()
+            && let Some(line) = self.all.iter().find(|l| l.carries()).cloned()
+        {
+            line.hold();
+            engine(&Packet::event(MARKER))?;
+            self.active = Some(line);
+        }
+        Ok(self.active.as_ref())
+    }
+}
+
 impl Peer {
     /// A peer whose session is about to be made.
     pub fn new(
@@ -137,17 +152,26 @@ impl Peer {
     pub fn send(&self, packet: &Packet, engine: EngineQueue<'_>) -> Result<(), SendFailed> {
         // The lock keeps packets in order while the session changes from one way to the other.
         let mut lines = self.lines.lock();
-        if lines.active.is_none()
-            && let Some(line) = lines.all.iter().find(|l| l.carries()).cloned()
-        {
-            line.hold();
-            engine(&Packet::event(MARKER))?;
-            lines.active = Some(line);
-        }
-        match &lines.active {
+        match lines.active(engine)? {
             Some(line) => line.send(packet.frame(line.compress_from()), self.send_queue),
             None => engine(packet),
         }
+    }
+
+    /// Has `ask` put something into `engine`, socketioxide's queue, in its place among what is sent.
+    pub fn ask<T>(
+        &self,
+        engine: EngineQueue<'_>,
+        ask: impl FnOnce() -> T,
+    ) -> Result<T, SendFailed> {
+        let mut lines = self.lines.lock();
+        let Some(line) = lines.active(engine)? else {
+            return Ok(ask());
+        };
+        line.fence();
+        let asked = ask();
+        engine(&Packet::event(MARKER))?;
+        Ok(asked)
     }
 
     /// Stops reading from it.

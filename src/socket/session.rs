@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::Stream;
 use parking_lot::Mutex;
 use socketioxide_core::Sid;
 
@@ -22,7 +23,7 @@ use super::{
     server::{Edge, SocketPathState},
 };
 use crate::{
-    chat::{Actor, ChatError, ConversationId, DeviceId, Millis, Profile},
+    chat::{Actor, ChatError, ConversationId, DeviceId, Millis, Profile, RawEvent},
     dialect::{Dialect, RuleId},
     limits::{EventBucket, Slot},
     telemetry,
@@ -245,6 +246,25 @@ impl Session {
     /// Queues an ack.
     pub fn ack(&self, id: i64, args: String) -> bool {
         self.send(&Packet::ack(id, args))
+    }
+
+    /// Queues an event that asks for an ack, and waits for it. `None`: it was not queued.
+    pub fn ask(
+        &self,
+        packet: &Packet,
+        patience: Duration,
+    ) -> Option<impl Stream<Item = RawEvent> + Send + use<>> {
+        if !self.is_live() {
+            return None;
+        }
+        let ask = || self.path.door().ask(self.sid, packet, patience);
+        match self.peer.ask(&self.engine_queue(), ask) {
+            Ok(acks) => Some(acks),
+            Err(failed) => {
+                self.sent(Err(failed));
+                None
+            }
+        }
     }
 
     /// Tells of a refusal, as an ack where one was asked for, otherwise as the dialect's error

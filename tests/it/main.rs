@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod dialect;
 mod edge;
+mod emitters;
 mod files;
 mod http;
 mod presence;

@@ -103,13 +103,15 @@ impl RedisBus {
         }
     }
 
-    fn channel(&self, topic: &Topic) -> Channel {
+    /// `None`: nodes publish nothing there.
+    fn channel(&self, topic: &Topic) -> Option<Channel> {
         let prefix = self.redis.prefix();
-        Channel::own(match topic {
+        Some(Channel::own(match topic {
             Topic::Conversation(id) => format!("{prefix}:c:{id}"),
             Topic::User(id) => format!("{prefix}:u:{id}"),
             Topic::Online => format!("{prefix}:o"),
-        })
+            Topic::Room(_) => return None,
+        }))
     }
 }
 
@@ -128,18 +130,25 @@ impl Bus for RedisBus {
     fn publish(&self, envelope: &Envelope) -> Publishing {
         let event = &envelope.event;
         let topics = event.topics();
-        let channels = topics.iter().map(|topic| self.channel(topic)).collect();
+        let channels = topics
+            .iter()
+            .filter_map(|topic| self.channel(topic))
+            .collect();
         let payload = wire::encode(envelope, self.node);
         self.publisher
             .publish(channels, payload.into(), event.must_arrive())
     }
 
     async fn subscribe(&self, topic: Topic) {
-        self.subscriber.subscribe(self.channel(&topic)).await;
+        if let Some(channel) = self.channel(&topic) {
+            self.subscriber.subscribe(channel).await;
+        }
     }
 
     fn unsubscribe(&self, topic: Topic) {
-        self.subscriber.unsubscribe(&self.channel(&topic));
+        if let Some(channel) = self.channel(&topic) {
+            self.subscriber.unsubscribe(&channel);
+        }
     }
 
     fn is_alone(&self) -> bool {

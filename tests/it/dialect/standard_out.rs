@@ -2,11 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use porchlight::chat::{
-    ChatError, ConversationId, Event, Hearer, Message, Reply, Sent, Synced, UserId,
-};
+use porchlight::chat::{ChatError, ConversationId, Message, Reply, Sent, Synced};
 
-use super::{NOW, check_array, found, joined, json, message, standard};
+use super::{NOW, check_array, found, joined, message, standard};
 
 #[test]
 fn acks_and_errors() {
@@ -80,24 +78,5 @@ fn acks_and_errors() {
     insta::assert_snapshot!(shown);
     for rule in [join, send, sync, authenticate, read] {
         assert!(dialect.answer(rule, &sent(None)).is_empty());
-    }
-}
-
-#[test]
-fn a_backends_own_events_pass_through() {
-    let emit = |args: &str| Event::Emit {
-        user: UserId::new("ann").unwrap(),
-        name: "order \"paid\"".into(),
-        args: json(args),
-    };
-    let dialect = standard();
-    for hearer in Hearer::ALL {
-        for (args, packet) in [
-            ("[]", r#"["order \"paid\""]"#),
-            (" [ ] ", r#"["order \"paid\""]"#),
-            (r#"[{"a":[1]},"b"]"#, r#"["order \"paid\"",{"a":[1]},"b"]"#),
-        ] {
-            assert_eq!(dialect.encode(&emit(args), hearer), [packet]);
-        }
     }
 }
