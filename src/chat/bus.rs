@@ -47,7 +47,7 @@ pub type Publishing = Pin<Box<dyn Future<Output = Result<(), Unavailable>> + Sen
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
     /// Hands the envelope to every other node that listens to one of its topics
-    /// ([`Event::topics`]), in the order of the calls.
+    /// ([`Event::topics`](super::Event::topics)), in the order of the calls.
     fn publish(&self, envelope: &Envelope) -> Publishing;
 
     /// Listens to a topic. When it returns, whatever is published from now on arrives here, or the

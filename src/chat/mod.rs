@@ -1,11 +1,11 @@
 //! The domain: what a conversation is and what can be done with it.
 //!
 //! Read in this order: `model.rs` and `upload.rs` (the nouns), `command.rs` (what clients ask),
-//! `event.rs` (what they hear), `raw.rs` (what backends have them hear), `ports.rs` and `blobs.rs`
-//! (what the domain needs from databases, other nodes, sockets and storage), then the use cases on
-//! [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`, `receipts.rs`, `typing.rs`,
-//! `conversations.rs`, `people.rs`, `outbox.rs`, `uploads.rs`, `search.rs`. Nothing here knows
-//! Socket.IO, HTTP, SQL or Redis.
+//! `event.rs` (what they hear), `raw.rs` (what backends have them hear), `ports.rs`, `bus.rs` and
+//! `blobs.rs` (what the domain needs from databases, other nodes, sockets and storage), then the use
+//! cases on [`Chat`]: `service.rs` (their common ground), `send.rs`, `history.rs`, `receipts.rs`,
+//! `typing.rs`, `conversations.rs`, `people.rs`, `outbox.rs`, `uploads.rs`, `search.rs`. Nothing here
+//! knows Socket.IO, HTTP, SQL or Redis.
 
 mod blobs;
 mod bus;

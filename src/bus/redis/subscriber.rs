@@ -51,7 +51,12 @@ pub struct Subscriber {
     redis: Arc<Redis>,
     interest: Mutex<Interest>,
     wake: Notify,
-    listeners: RwLock<Vec<(Box<str>, Arc<dyn Listener>)>>,
+    listeners: RwLock<Vec<Registered>>,
+}
+
+struct Registered {
+    prefix: Box<str>,
+    listener: Arc<dyn Listener>,
 }
 
 impl Subscriber {
@@ -67,7 +72,8 @@ impl Subscriber {
     /// From now on the listener hears every channel whose name begins so, once this node subscribes
     /// to it.
     pub fn listen(&self, prefix: &str, listener: Arc<dyn Listener>) {
-        self.listeners.write().push((prefix.into(), listener));
+        let prefix = prefix.into();
+        self.listeners.write().push(Registered { prefix, listener });
     }
 
     /// Subscribes to a channel. When it returns, Redis has confirmed it, or cannot now and will be
@@ -117,7 +123,7 @@ impl Subscriber {
     fn hand_on(&self, message: &Message) {
         let channel: &str = &message.channel;
         let payload = message.value.as_bytes().unwrap_or_default();
-        for (prefix, listener) in self.listeners.read().iter() {
+        for Registered { prefix, listener } in self.listeners.read().iter() {
             if channel.starts_with(&**prefix) {
                 listener.heard(channel, payload);
             }
@@ -125,8 +131,8 @@ impl Subscriber {
     }
 
     fn tell_missed(&self) {
-        for (_, listener) in self.listeners.read().iter() {
-            listener.missed();
+        for registered in self.listeners.read().iter() {
+            registered.listener.missed();
         }
     }
 

@@ -19,8 +19,7 @@ const PASSWORD: &str = "a password of tests";
 pub struct Setup {
     /// Those that hold data; the first is where a single one is.
     pub servers: Vec<Server>,
-    /// Sentinels, if any.
-    pub sentinels: Vec<Server>,
+    _sentinels: Vec<Server>,
     /// `PORCHLIGHT_REDIS_<key>` and its value.
     pub settings: Vec<(&'static str, String)>,
     _folder: Option<TempDir>,
@@ -30,7 +29,7 @@ impl Setup {
     fn of(servers: Vec<Server>, settings: Vec<(&'static str, String)>) -> Self {
         Self {
             servers,
-            sentinels: Vec::new(),
+            _sentinels: Vec::new(),
             settings,
             _folder: None,
         }
@@ -161,7 +160,7 @@ impl Setup {
             ("SENTINEL_SERVICE", "chat".to_owned()),
         ];
         Self {
-            sentinels: vec![sentinel],
+            _sentinels: vec![sentinel],
             ..Self::of(vec![master, replica], settings)
         }
     }
@@ -169,13 +168,6 @@ impl Setup {
     /// The configuration of a gateway that uses it.
     pub fn config(&self) -> config::Redis {
         configuration(self.settings.iter().map(|(k, v)| (*k, v.as_str())))
-    }
-
-    /// What all servers together answer to a question whose answers are numbers: their sum.
-    pub fn sum(&self, question: &[&str]) -> u64 {
-        let answers = self.servers.iter().map(|server| server.cli(question));
-        let last = |text: String| text.lines().last().and_then(|l| l.parse::<u64>().ok());
-        answers.filter_map(last).sum()
     }
 }
 
