@@ -14,9 +14,8 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::cluster::{Cluster, Connected};
 pub use self::error::StartError;
-
-use self::cluster::Cluster;
 use crate::{
     auth::Authenticator,
     blobs,
@@ -103,22 +102,25 @@ pub fn database_file(config: &Config) -> PathBuf {
 /// The parts that the use cases need, before any edge.
 struct Core {
     store: Arc<dyn Store>,
-    cluster: Cluster,
     hub: Arc<Hub>,
+    local: Arc<LocalHub>,
+    cluster: Cluster,
     chat: Arc<Chat>,
     clock: Arc<dyn Clock>,
 }
 
-async fn core(config: &Config, cluster: Cluster, tasks: &TaskTracker) -> Result<Core, StartError> {
+async fn core(config: &Config, tasks: &TaskTracker) -> Result<Core, StartError> {
     let store = store::open(&config.database, &database_file(config)).await?;
     let blobs = blobs::open(&config.uploads, &config.server.data_dir.join("uploads"))?;
+    let cluster = Cluster::of(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let hub = Hub::new(store.clone(), cluster.bus.clone(), tasks.clone());
+    let local = Arc::new(LocalHub(hub.clone()));
     let chat = Chat::new(Parts {
         store: store.clone(),
         blobs,
         bus: cluster.bus.clone(),
-        local: Arc::new(LocalHub(hub.clone())),
+        local: local.clone(),
         presence: cluster.presence.clone(),
         clock: clock.clone(),
         rules: rules(config),
@@ -126,8 +128,9 @@ async fn core(config: &Config, cluster: Cluster, tasks: &TaskTracker) -> Result<
     });
     Ok(Core {
         store,
-        cluster,
         hub,
+        local,
+        cluster,
         chat,
         clock,
     })
@@ -135,7 +138,7 @@ async fn core(config: &Config, cluster: Cluster, tasks: &TaskTracker) -> Result<
 
 /// The use cases without an edge, for commands. The caller closes the store.
 pub async fn open_chat(config: &Config) -> Result<(Arc<Chat>, Arc<dyn Store>), StartError> {
-    let core = core(config, Cluster::alone(), &TaskTracker::new()).await?;
+    let core = core(config, &TaskTracker::new()).await?;
     Ok((core.chat, core.store))
 }
 
@@ -165,12 +168,13 @@ pub fn rules(config: &Config) -> Rules {
 pub struct Running {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
-    cluster: Cluster,
     paths: Vec<Arc<SocketPathState>>,
     shutdown: Shutdown,
     drain: Drain,
     drain_rules: DrainRules,
     patience: Duration,
+    /// The way to other nodes, needed until the last commit is published.
+    others: Connected,
     /// Ends the operators' port, which tells about the stop until it is over.
     ops: CancellationToken,
 }
@@ -189,7 +193,7 @@ impl Running {
             .await;
         let stopped = self.shutdown.stopped(self.patience).await;
         if stopped == Stopped::Clean {
-            self.cluster.leave().await;
+            self.others.close().await;
         }
         self.store.close().await;
         self.ops.cancel();
@@ -212,11 +216,12 @@ pub async fn start(
     let tasks = shutdown.tasks().clone();
     let Core {
         store,
-        cluster,
         hub,
+        local,
+        cluster,
         chat,
         clock,
-    } = core(&config, Cluster::join(&config).await?, &tasks).await?;
+    } = core(&config, &tasks).await?;
 
     let edge = Arc::new(Edge {
         chat: chat.clone(),
@@ -289,6 +294,7 @@ pub async fn start(
         max: config.chat.online_list_max,
         interval: config.chat.online_list_interval,
     };
+    let others = cluster.connect(local).await;
     // Clients are served until the last of them was told to go.
     let served = drain.closed().clone();
     let client_port = accept::serve(listeners.clients, front, served.clone(), tasks.clone());
@@ -309,9 +315,10 @@ pub async fn start(
     meanwhile.run(async move { uploads.sweep_uploads().await });
     let (telling, told) = (hub.clone(), chat.clone());
     meanwhile.run(async move { telling.roster.run(&told, online).await });
+    let healing = hub.clone();
+    meanwhile.run(async move { healing.heal.run(&healing).await });
     let (handing, recorder) = (hub.clone(), chat.clone());
     meanwhile.run(async move { handing.handed.run(&recorder).await });
-    meanwhile.run(cluster.tend());
     let watcher = chat.clone();
     meanwhile.run(async move { watcher.watch_presence().await });
     meanwhile.run(async move { chat.sweep_outbox().await });
@@ -324,7 +331,6 @@ pub async fn start(
     Ok(Running {
         store,
         hub,
-        cluster,
         paths,
         shutdown: shutdown.clone(),
         drain,
@@ -333,6 +339,7 @@ pub async fn start(
             over: config.server.drain,
         },
         patience: config.server.shutdown_timeout,
+        others,
         ops: ops_end,
     })
 }

@@ -105,6 +105,18 @@ catalogue! {
     Counter [] PRESENCE_REASSERTED_TOTAL = "porchlight_presence_reasserted_total";
     /// Messages published by the sweeper because the node that committed them did not.
     Counter [] OUTBOX_SWEPT_TOTAL = "porchlight_outbox_swept_total";
+    /// Rooms compared with the store because events of other nodes may have been missed.
+    Counter [] ROOMS_VERIFIED_TOTAL = "porchlight_rooms_verified_total";
+    /// Events handed to other nodes, once per topic.
+    Counter [] BUS_PUBLISHED_TOTAL = "porchlight_bus_published_total";
+    /// Events that could not be handed to other nodes, once per topic.
+    Counter [] BUS_UNPUBLISHED_TOTAL = "porchlight_bus_unpublished_total";
+    /// Events that came from other nodes.
+    Counter [] BUS_RECEIVED_TOTAL = "porchlight_bus_received_total";
+    /// Events from the bus that were dropped: of an unknown version, unreadable, too many at once.
+    Counter ["reason"] BUS_DROPPED_TOTAL = "porchlight_bus_dropped_total";
+    /// Channels that this node listens to.
+    Gauge [] BUS_SUBSCRIPTIONS = "porchlight_bus_subscriptions";
     /// Whether a connection to Redis works: 1 or 0.
     Gauge ["connection"] REDIS_UP = "porchlight_redis_up";
     /// Times that a connection to Redis came about, the first one too.

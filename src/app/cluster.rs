@@ -1,78 +1,117 @@
-//! The parts that reach the other nodes: over Redis where one is configured, otherwise this node is
-//! alone.
+//! Alone, or one of several nodes: the way to the others.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::{
-    bus::MemoryBus,
-    chat::{Bus, Presence},
+    bus::{MemoryBus, RedisBus},
+    chat::{Bus, Local, Presence},
     config::Config,
     presence::{MemoryPresence, PresenceTimes, RedisPresence},
     redis::Redis,
 };
 
-/// The way to the other nodes.
+/// How long a stop waits for what is still to be published.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The way to the other nodes, if there can be any.
 pub(super) struct Cluster {
+    /// The way to publish to them.
     pub(super) bus: Arc<dyn Bus>,
+    /// Who is connected, there or here.
     pub(super) presence: Arc<dyn Presence>,
-    /// What presence does all the time, where it is shared.
-    tended: Option<Arc<RedisPresence>>,
-    /// Ends the connections to Redis, after all who need them.
-    _connected: DropGuard,
+    shared: Option<Shared>,
+}
+
+struct Shared {
+    redis: Arc<Redis>,
+    bus: Arc<RedisBus>,
+    presence: Arc<RedisPresence>,
 }
 
 impl Cluster {
-    /// A node that is alone, whatever the configuration says.
-    pub(super) fn alone() -> Self {
-        Self {
-            bus: Arc::new(MemoryBus),
-            presence: Arc::new(MemoryPresence::default()),
-            tended: None,
-            _connected: CancellationToken::new().drop_guard(),
-        }
-    }
-
-    /// Makes the connections that are configured. A Redis that is down does not keep a node from
-    /// serving its own clients.
-    pub(super) async fn join(config: &Config) -> Result<Self, StartError> {
+    /// As the configuration has it; nothing is connected.
+    pub(super) fn of(config: &Config) -> Result<Self, StartError> {
         if !config.redis.is_set() {
-            return Ok(Self::alone());
+            return Ok(Self {
+                bus: Arc::new(MemoryBus),
+                presence: Arc::new(MemoryPresence::default()),
+                shared: None,
+            });
         }
         let redis = Arc::new(Redis::new(&config.redis)?);
-        let end = CancellationToken::new();
-        // Not tracked: the last work of those that are needs it.
-        let (keeping, until) = (redis.clone(), end.clone());
-        tokio::spawn(async move { keeping.keep(until).await });
+        let bus = Arc::new(RedisBus::new(redis.clone()));
         let times = PresenceTimes {
             grace: config.chat.presence_grace,
             heartbeat: config.chat.presence_heartbeat,
         };
-        let presence = RedisPresence::new(redis, times);
-        presence.begin().await;
+        let presence = RedisPresence::new(redis.clone(), times);
         Ok(Self {
-            bus: Arc::new(MemoryBus),
+            bus: bus.clone(),
             presence: presence.clone(),
-            tended: Some(presence),
-            _connected: end.drop_guard(),
+            shared: Some(Shared {
+                redis,
+                bus,
+                presence,
+            }),
         })
     }
 
-    /// What is done about the other nodes for as long as clients are served.
-    pub(super) fn tend(&self) -> impl Future<Output = ()> + Send + 'static {
-        let tended = self.tended.clone();
-        async move {
-            match tended {
-                Some(presence) => presence.run().await,
-                None => std::future::pending().await,
-            }
-        }
+    /// Connects, and from then on hands `local` what they publish. A Redis that is down keeps no node
+    /// from starting.
+    pub(super) async fn connect(self, local: Arc<dyn Local>) -> Connected {
+        let (end, tending) = (CancellationToken::new(), CancellationToken::new());
+        let mut connected = Connected {
+            end: end.clone(),
+            tending: tending.clone(),
+            presence: self.presence,
+            work: None,
+        };
+        let Some(Shared {
+            redis,
+            bus,
+            presence,
+        }) = self.shared
+        else {
+            tracing::info!("this node runs alone: redis.url is not set");
+            return connected;
+        };
+        let tended = presence.clone();
+        connected.work = Some(tokio::spawn(async move {
+            let gone = CancellationToken::new();
+            let talk = async {
+                bus.run(local, end).await;
+                gone.cancel();
+            };
+            let tend = tending.run_until_cancelled(tended.run());
+            tokio::join!(talk, redis.keep(gone.clone()), tend);
+        }));
+        presence.begin().await;
+        connected
     }
+}
 
-    /// Says good-bye, after everything else is done.
-    pub(super) async fn leave(&self) {
+/// A connected cluster.
+pub(super) struct Connected {
+    end: CancellationToken,
+    tending: CancellationToken,
+    presence: Arc<dyn Presence>,
+    work: Option<JoinHandle<()>>,
+}
+
+impl Connected {
+    /// Hands presence over to the others, publishes what still waits, and disconnects.
+    pub(super) async fn close(self) {
+        self.tending.cancel();
         self.presence.close().await;
+        self.end.cancel();
+        if let Some(work) = self.work
+            && tokio::time::timeout(PATIENCE, work).await.is_err()
+        {
+            tracing::warn!("not everything could be published before the stop");
+        }
     }
 }

@@ -28,12 +28,12 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] store::OpenError),
-    /// Redis cannot be used as configured.
-    #[error(transparent)]
-    Redis(#[from] redis::SettingsError),
     /// The storage of uploads cannot be used.
     #[error(transparent)]
     Blobs(#[from] blobs::OpenError),
+    /// Redis cannot be used as it is configured. That it cannot be reached is no reason not to start.
+    #[error(transparent)]
+    Redis(#[from] redis::SettingsError),
     /// A key or secret cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthConfigError),

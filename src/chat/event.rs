@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Conversation, ConversationId, DeviceId, Message, MessageId, Millis, PresenceInfo, Profile,
-    UserId,
+    Topic, UserId,
 };
 
 /// An event on its way to everyone who must hear of it.
@@ -98,6 +98,46 @@ pub enum Event {
 }
 
 impl Event {
+    /// The topics by which other nodes hear of it: each of their sockets that it is for listens by
+    /// one of these.
+    pub fn topics(&self) -> Vec<Topic> {
+        let users = |ids: &[UserId]| ids.iter().cloned().map(Topic::User).collect::<Vec<_>>();
+        match self {
+            Self::MessageCreated {
+                message,
+                participants,
+            } => {
+                let mut topics = vec![Topic::Conversation(message.conversation.clone())];
+                topics.extend(users(participants));
+                topics
+            }
+            Self::MessageDelivered(receipt) => vec![Topic::User(receipt.sender.clone())],
+            Self::MessageRead(receipt) => vec![
+                Topic::Conversation(receipt.conversation.clone()),
+                Topic::User(receipt.sender.clone()),
+            ],
+            Self::Typing { conversation, .. } => vec![Topic::Conversation(conversation.clone())],
+            Self::Presence { audience, .. } => users(audience),
+            Self::OnlineChanged => vec![Topic::Online],
+            Self::ConversationUpdated { conversation, .. } => users(&conversation.user_ids()),
+            Self::ConversationDeleted { audience, .. } => users(audience),
+            Self::ParticipantRemoved { user, .. }
+            | Self::Disconnect { user, .. }
+            | Self::Emit { user, .. } => vec![Topic::User(user.clone())],
+        }
+    }
+
+    /// Whether it ends something that other nodes would otherwise go on with: it is not given up
+    /// because they cannot be reached for a while.
+    pub fn must_arrive(&self) -> bool {
+        matches!(
+            self,
+            Self::ConversationDeleted { .. }
+                | Self::ParticipantRemoved { .. }
+                | Self::Disconnect { .. }
+        )
+    }
+
     /// The user who caused it, if a user did.
     pub fn by(&self) -> Option<&UserId> {
         match self {

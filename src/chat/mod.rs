@@ -45,8 +45,8 @@ pub use model::{
     Role, Status,
 };
 pub use ports::{
-    Absence, Appended, Bus, Cursor, Local, MessageRef, OutboxId, Presence, Store, StoreError,
-    StoreResult, Topic, Unavailable, Unpublished, Waiting,
+    Absence, Appended, Bus, Cursor, Local, MessageRef, OutboxId, Presence, Publishing, Store,
+    StoreError, StoreResult, Topic, Unavailable, Unpublished, Waiting,
 };
 pub use search::{Hit, SearchMessages, SearchPage, SearchQuery, Span, Term};
 pub use service::{Actor, Chat, Parts, Rules};

@@ -13,37 +13,48 @@ const BATCH: u32 = 500;
 
 impl Chat {
     /// Sweeps the outbox for ever; the caller ends it by dropping the future. The hub drops what
-    /// a room has had already, so publishing twice does no harm.
+    /// a room has had already, so publishing twice does no harm. While other nodes cannot be
+    /// reached the rows stay where they are.
     pub async fn sweep_outbox(&self) {
         loop {
-            let older_than = self.clock.now().plus(-MIN_AGE_MS);
-            match self.store.claim_unpublished(older_than, BATCH).await {
-                Ok(rows) => {
-                    let full = rows.len() == BATCH as usize;
-                    if !rows.is_empty() {
-                        tracing::info!(rows = rows.len(), "publishing what was left unpublished");
-                    }
-                    for row in rows {
-                        let (message, participants) = (row.message, row.participants);
-                        let event = Event::MessageCreated {
-                            message,
-                            participants,
-                        };
-                        self.announce(
-                            Envelope {
-                                origin: None,
-                                event,
-                            },
-                            Some(row.id),
-                        );
-                    }
-                    if full {
-                        continue;
-                    }
-                }
-                Err(e) => tracing::warn!(error = %e, "cannot sweep the outbox"),
+            let full = match self.bus.is_up() {
+                true => self.sweep_once().await,
+                false => false,
+            };
+            if !full {
+                tokio::time::sleep(INTERVAL).await;
             }
-            tokio::time::sleep(INTERVAL).await;
         }
+    }
+
+    /// `true`: there is more.
+    async fn sweep_once(&self) -> bool {
+        let older_than = self.clock.now().plus(-MIN_AGE_MS);
+        let rows = match self.store.claim_unpublished(older_than, BATCH).await {
+            Ok(rows) => rows,
+            Err(e) => {
+                tracing::warn!(error = %e, "cannot sweep the outbox");
+                return false;
+            }
+        };
+        let full = rows.len() == BATCH as usize;
+        if !rows.is_empty() {
+            tracing::info!(rows = rows.len(), "publishing what was left unpublished");
+        }
+        for row in rows {
+            let (message, participants) = (row.message, row.participants);
+            let event = Event::MessageCreated {
+                message,
+                participants,
+            };
+            self.announce(
+                Envelope {
+                    origin: None,
+                    event,
+                },
+                Some(row.id),
+            );
+        }
+        full
     }
 }

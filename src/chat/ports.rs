@@ -1,14 +1,22 @@
 //! What the domain needs from the world. Each port has one conformance suite that every
 //! implementation runs.
 
-use std::{collections::BTreeMap, error::Error as StdError, sync::Arc};
+mod presence;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    error::Error as StdError,
+    pin::Pin,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 
+pub use presence::{Absence, Presence};
+
 use super::{
-    ChatError, Conversation, ConversationId, ConversationPage, DeviceId, Envelope, Message,
-    MessageId, Millis, NewMessage, Page, PresenceChange, PresenceInfo, Profile, Role, SearchQuery,
-    Status, Upload, UploadId, UserId,
+    ChatError, Conversation, ConversationId, ConversationPage, Envelope, Message, MessageId,
+    Millis, NewMessage, Page, Profile, Role, SearchQuery, Upload, UploadId, UserId,
 };
 
 /// A dependency that cannot be reached or refuses to work.
@@ -195,6 +203,12 @@ pub trait Store: Send + Sync + 'static {
     async fn last_seqs(&self, ids: &[ConversationId])
     -> StoreResult<BTreeMap<ConversationId, u64>>;
 
+    /// Who takes part now in each of these conversations, in one query: to verify rooms.
+    async fn members(
+        &self,
+        ids: &[ConversationId],
+    ) -> StoreResult<HashMap<ConversationId, Arc<[UserId]>>>;
+
     /// The user's conversations by `updated_at`, newest first. `cursor` is what the previous page
     /// returned; one that cannot be read is [`StoreError::NotFound`].
     async fn conversations(
@@ -355,13 +369,17 @@ pub trait Store: Send + Sync + 'static {
 
 /// The node's own sockets. Never blocks.
 pub trait Local: Send + Sync + 'static {
-    /// Delivers to the sockets of this node. Messages are put in seq order per conversation: what
-    /// comes early waits, what comes twice is dropped, what is missing is read from the store.
-    fn deliver(&self, envelope: &Envelope);
+    /// Delivers to the sockets of this node: to all that the event is for, or, where it came over
+    /// the bus, to those that listen by this topic. Messages are put in seq order per conversation:
+    /// what comes early waits, what comes twice is dropped, what is missing is read from the store.
+    fn deliver(&self, envelope: &Envelope, via: Option<&Topic>);
+
+    /// Events of other nodes may have been missed: what the store knows of them is made good.
+    fn missed(&self);
 }
 
 /// What a node listens to on the bus.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
     /// A conversation with members on this node.
     Conversation(ConversationId),
@@ -371,20 +389,26 @@ pub enum Topic {
     Online,
 }
 
+/// The end of a publication: whether it was handed over. Dropping it changes nothing.
+pub type Publishing = Pin<Box<dyn Future<Output = Result<(), Unavailable>> + Send>>;
+
 /// The way to the other nodes.
 ///
 /// # Contract
-/// At most once, in order per publisher while the connection lasts. Messages are made whole by the
-/// store (seq per conversation, the outbox); nothing else is. The publisher has already delivered
-/// to its own sockets; the bus never hands a node its own envelope.
+/// At most once per topic, in order per publisher and topic while the connection lasts. Messages
+/// are made whole by the store (seq per conversation, the outbox); nothing else is. The publisher
+/// has already delivered to its own sockets; the bus never hands a node its own envelope.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Hands the envelope to every other node that listens.
-    async fn publish(&self, envelope: &Envelope) -> Result<(), Unavailable>;
+    /// Hands the envelope to every other node that listens to one of its topics
+    /// ([`Event::topics`]), in the order of the calls.
+    fn publish(&self, envelope: &Envelope) -> Publishing;
 
-    /// Listens to a topic. `Ok` means: whatever is published from now on arrives here. Counted:
-    /// each call is undone by one [`Bus::unsubscribe`].
-    async fn subscribe(&self, topic: Topic) -> Result<(), Unavailable>;
+    /// Listens to a topic. When it returns, whatever is published from now on arrives here, or the
+    /// other nodes cannot be reached: then it will as soon as they can, and what was missed
+    /// meanwhile is told ([`Local::missed`]). Counted: each call is undone by one
+    /// [`Bus::unsubscribe`].
+    async fn subscribe(&self, topic: Topic);
 
     /// Stops listening once as many calls as subscriptions were made. Never blocks.
     fn unsubscribe(&self, topic: Topic);
@@ -392,53 +416,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Whether there can be no other node, so that there is nothing to publish.
     fn is_alone(&self) -> bool;
 
+    /// Whether what is published now has a chance to be handed over.
+    fn is_up(&self) -> bool;
+
     /// Whether other nodes can be reached, for readiness.
     async fn ping(&self) -> Result<(), Unavailable>;
-}
-
-/// A time without devices, numbered per user, so that a grace that began with an earlier one does
-/// not end a later one too soon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Absence(pub u64);
-
-/// Who is connected, over all devices and nodes.
-///
-/// # Contract
-/// A user is *announced* online or not. [`Presence::enter`] and [`Presence::settle`] change that
-/// atomically, and exactly one caller is told `true` per change, so that one online and one
-/// offline is announced per user however many devices and nodes are involved.
-#[async_trait]
-pub trait Presence: Send + Sync + 'static {
-    /// Adds a device. `true`: the user was not announced online and is from now on.
-    async fn enter(&self, user: &UserId, device: &DeviceId) -> Result<bool, Unavailable>;
-
-    /// Removes a device. `Some`: it was the last one, and the caller settles this absence after the
-    /// grace.
-    async fn leave(&self, user: &UserId, device: &DeviceId)
-    -> Result<Option<Absence>, Unavailable>;
-
-    /// `true`: the absence lasts, and the user is announced online no more. `false`: a device came
-    /// back, though it may have left again, which is an absence of its own.
-    async fn settle(&self, user: &UserId, absence: Absence) -> Result<bool, Unavailable>;
-
-    /// Sets the status that the user shows on all devices; it lasts until the user is announced
-    /// offline. `true` if it differs from the one before.
-    async fn set_status(&self, user: &UserId, status: Status) -> Result<bool, Unavailable>;
-
-    /// How these users are, in the order asked for. `last_seen` is not known here and is `None`.
-    async fn get(&self, users: &[UserId]) -> Result<Vec<PresenceInfo>, Unavailable>;
-
-    /// The user's devices.
-    async fn devices(&self, user: &UserId) -> Result<Vec<DeviceId>, Unavailable>;
-
-    /// Waits for changes that no caller of another method was told of, such as of users whose node
-    /// died. Each is told once in the whole cluster, and the caller announces it.
-    async fn changes(&self) -> Vec<(UserId, PresenceChange)>;
-
-    /// This node goes and changes nothing any more: what its users' devices leave behind is for the
-    /// other nodes to settle.
-    async fn close(&self);
-
-    /// Users announced online, by id, after `after`, at most `limit`.
-    async fn online(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserId>, Unavailable>;
 }

@@ -163,15 +163,17 @@ impl Chat {
     /// row is cleared. What stays in the outbox because this node dies or the bus is down is
     /// published by a sweeper ([`Chat::sweep_outbox`]).
     pub(super) fn announce(&self, envelope: Envelope, outbox: Option<OutboxId>) {
-        self.local.deliver(&envelope);
+        self.local.deliver(&envelope, None);
         if self.bus.is_alone() {
             self.store.published(outbox.as_slice());
             return;
         }
-        let (bus, store) = (self.bus.clone(), self.store.clone());
+        let publishing = self.bus.publish(&envelope);
+        let Some(row) = outbox else { return };
+        let store = self.store.clone();
         self.tasks.spawn(async move {
-            if bus.publish(&envelope).await.is_ok() {
-                store.published(outbox.as_slice());
+            if publishing.await.is_ok() {
+                store.published(&[row]);
             }
         });
     }

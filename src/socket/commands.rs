@@ -159,7 +159,7 @@ async fn join(
     page: (Option<u64>, Option<u64>),
 ) -> ChatResult<Done> {
     // First into the room, then the snapshot: nothing committed in between can be missed.
-    let fresh = edge.hub.enter(&conversation, session).await?;
+    let fresh = edge.hub.enter(&conversation, session).await;
     match edge
         .chat
         .open(&session.actor, &conversation, page, None)
@@ -195,13 +195,8 @@ async fn sync(
     }
     let mut fresh = Vec::new();
     for id in conversations.keys() {
-        match edge.hub.enter(id, session).await {
-            Ok(true) => fresh.push(id.clone()),
-            Ok(false) => {}
-            Err(e) => {
-                leave_all(session, edge, &fresh);
-                return Err(e.into());
-            }
+        if edge.hub.enter(id, session).await {
+            fresh.push(id.clone());
         }
     }
     match edge.chat.sync(&session.actor, conversations).await {

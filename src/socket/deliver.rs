@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::{follow, hub::Hub, room::Room, session::Session, words::Words};
 use crate::{
-    chat::{ConversationId, DeviceId, Envelope, Event, Local, Message, Receipt, UserId},
+    chat::{ConversationId, DeviceId, Envelope, Event, Local, Message, Receipt, Topic, UserId},
     telemetry,
 };
 
@@ -182,27 +182,36 @@ impl Hub {
         self.to_sessions(envelope, &sessions, volatile);
     }
 
-    fn read(&self, envelope: &Envelope, receipt: &Receipt) {
-        let mut sessions = self.listeners(&receipt.conversation);
-        let inside: HashSet<_> = sessions.iter().map(|s| s.device.clone()).collect();
-        let senders = self.sessions_of(&receipt.sender);
-        sessions.extend(senders.into_iter().filter(|s| !inside.contains(&s.device)));
+    fn read(&self, envelope: &Envelope, receipt: &Receipt, via: Option<&Topic>) {
+        let inside = self.listeners(&receipt.conversation);
+        let outside = || {
+            let inside: HashSet<_> = inside.iter().map(|s| &s.device).collect();
+            let mut senders = self.sessions_of(&receipt.sender);
+            senders.retain(|s| !inside.contains(&s.device));
+            senders
+        };
+        let sessions = match via {
+            Some(Topic::Conversation(_)) => inside,
+            Some(_) => outside(),
+            None => {
+                let outside = outside();
+                inside.into_iter().chain(outside).collect()
+            }
+        };
         self.to_sessions(envelope, &sessions, false);
     }
 
-    fn removed(&self, envelope: &Envelope, conversation: &ConversationId, user: &UserId) {
-        let sessions = self.sessions_of(user);
+    pub(super) fn removed(
+        &self,
+        envelope: &Envelope,
+        conversation: &ConversationId,
+        users: &[UserId],
+    ) {
+        let sessions: Vec<_> = users.iter().flat_map(|u| self.sessions_of(u)).collect();
         for session in &sessions {
             self.leave(conversation, session);
         }
         self.to_sessions(envelope, &sessions, false);
-    }
-
-    fn deleted(&self, envelope: &Envelope, conversation: &ConversationId, audience: &[UserId]) {
-        for session in self.in_room(conversation) {
-            self.leave(conversation, &session);
-        }
-        self.to_users(envelope, audience, false);
     }
 
     fn disconnect(&self, user: &UserId, device: Option<&DeviceId>) {
@@ -218,40 +227,62 @@ impl Hub {
 pub struct LocalHub(pub Arc<Hub>);
 
 impl Local for LocalHub {
-    fn deliver(&self, envelope: &Envelope) {
+    fn deliver(&self, envelope: &Envelope, via: Option<&Topic>) {
         let hub = &self.0;
         match &envelope.event {
             Event::MessageCreated {
                 message,
                 participants,
             } => {
-                hub.message(envelope, message, participants);
+                hub.message(envelope, message, hearers(via, participants));
             }
             Event::MessageDelivered(receipt) => hub.to_users(envelope, [&receipt.sender], false),
-            Event::MessageRead(receipt) => hub.read(envelope, receipt),
+            Event::MessageRead(receipt) => hub.read(envelope, receipt, via),
             Event::Typing { conversation, .. } => {
                 hub.to_sessions(envelope, &hub.listeners(conversation), true);
             }
             Event::Presence { audience, .. } => {
-                hub.to_users(envelope, audience.iter(), true);
+                let audience = hearers(via, audience);
+                hub.to_users(envelope, audience, true);
                 hub.roster.contacts_changed(audience);
             }
             Event::OnlineChanged => hub.roster.changed(),
-            Event::ConversationUpdated { conversation, .. } => {
-                let users = conversation.participants.iter().map(|p| &p.profile.id);
-                hub.to_users(envelope, users, false);
-            }
+            Event::ConversationUpdated { conversation, .. } => match via {
+                Some(_) => hub.to_users(envelope, hearers(via, &[]), false),
+                None => {
+                    let users = conversation.participants.iter().map(|p| &p.profile.id);
+                    hub.to_users(envelope, users, false);
+                }
+            },
             Event::ConversationDeleted {
                 conversation,
                 audience,
             } => {
-                hub.deleted(envelope, conversation, audience);
+                hub.removed(envelope, conversation, hearers(via, audience));
+                if via.is_none() {
+                    for session in hub.in_room(conversation) {
+                        hub.leave(conversation, &session);
+                    }
+                }
             }
             Event::ParticipantRemoved { conversation, user } => {
-                hub.removed(envelope, conversation, user);
+                hub.removed(envelope, conversation, std::slice::from_ref(user));
             }
             Event::Disconnect { user, device } => hub.disconnect(user, device.as_ref()),
             Event::Emit { user, .. } => hub.to_users(envelope, [user], false),
         }
+    }
+
+    fn missed(&self) {
+        self.0.heal.wake();
+    }
+}
+
+/// The users that an event is for: all of them, or the one whose topic it came by.
+fn hearers<'a>(via: Option<&'a Topic>, all: &'a [UserId]) -> &'a [UserId] {
+    match via {
+        None => all,
+        Some(Topic::User(user)) => std::slice::from_ref(user),
+        Some(Topic::Conversation(_) | Topic::Online) => &[],
     }
 }

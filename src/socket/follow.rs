@@ -109,7 +109,7 @@ async fn conversation(
     after: u64,
 ) -> ChatResult<()> {
     // First into the room, then the pages: nothing committed in between can be missed.
-    if !edge.hub.enter(id, session).await? {
+    if !edge.hub.enter(id, session).await {
         return Ok(());
     }
     let found = edge.chat.conversation(&session.actor, id).await?;

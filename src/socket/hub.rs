@@ -11,9 +11,9 @@ use metrics::Counter;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
-use super::{handed::Handed, room::Room, roster::Roster, session::Session};
+use super::{handed::Handed, heal::Heal, room::Room, roster::Roster, session::Session};
 use crate::{
-    chat::{Bus, ConversationId, DeviceId, Store, Topic, Unavailable, UserId},
+    chat::{Bus, ConversationId, DeviceId, Store, Topic, UserId},
     telemetry,
 };
 
@@ -29,6 +29,8 @@ pub struct Hub {
     pub roster: Roster,
     /// What was handed to connections that confirm nothing.
     pub handed: Handed,
+    /// What makes good that events of other nodes were missed.
+    pub heal: Heal,
     bus: Arc<dyn Bus>,
     rooms: DashMap<ConversationId, Arc<Mutex<Room<Arc<Session>>>>>,
     connections: AtomicUsize,
@@ -50,6 +52,7 @@ impl Hub {
             users: DashMap::new(),
             roster: Roster::default(),
             handed: Handed::default(),
+            heal: Heal::default(),
             rooms: DashMap::new(),
             connections: AtomicUsize::new(0),
             meters: Meters {
@@ -80,10 +83,10 @@ impl Hub {
     }
 
     /// Adds a connection. `false`: it is gone already, and was not added.
-    pub async fn register(&self, session: &Arc<Session>) -> Result<bool, Unavailable> {
+    pub async fn register(&self, session: &Arc<Session>) -> bool {
         let user = &session.actor.profile.id;
         for topic in topics(session) {
-            self.bus.subscribe(topic).await?;
+            self.bus.subscribe(topic).await;
         }
         let added = session.enlist(|| {
             if session.dialect.hears_online() {
@@ -99,7 +102,7 @@ impl Hub {
         if !added {
             self.unsubscribe(session);
         }
-        Ok(added)
+        added
     }
 
     /// Takes a connection out of everything. `false`: it had never been added.
@@ -136,17 +139,13 @@ impl Hub {
 
     /// Puts a connection into a room, where it hears nothing until [`Hub::activate`]. `false`: it
     /// was in already, and goes on hearing.
-    pub async fn enter(
-        &self,
-        conversation: &ConversationId,
-        session: &Arc<Session>,
-    ) -> Result<bool, Unavailable> {
+    pub async fn enter(&self, conversation: &ConversationId, session: &Arc<Session>) -> bool {
         if session.rooms.lock().contains(conversation) {
-            return Ok(false);
+            return false;
         }
         self.bus
             .subscribe(Topic::Conversation(conversation.clone()))
-            .await?;
+            .await;
         // Under the shard's lock, so that the room cannot be dropped as empty meanwhile.
         self.rooms
             .entry(conversation.clone())
@@ -158,7 +157,7 @@ impl Hub {
             // It left everything while this was under way, and will not come by again.
             self.leave(conversation, session);
         }
-        Ok(true)
+        true
     }
 
     /// The connection was found to take part. It hears typing and receipts before the answer to its
@@ -208,6 +207,11 @@ impl Hub {
         conversation: &ConversationId,
     ) -> Option<Arc<Mutex<Room<Arc<Session>>>>> {
         self.rooms.get(conversation).map(|r| r.clone())
+    }
+
+    /// Every conversation with somebody in the room.
+    pub(super) fn conversations(&self) -> Vec<ConversationId> {
+        self.rooms.iter().map(|room| room.key().clone()).collect()
     }
 
     pub(super) fn sessions_of(&self, user: &UserId) -> Vec<Arc<Session>> {

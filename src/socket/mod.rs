@@ -9,8 +9,8 @@
 //! WebSocket, as one [`frame`] for all, compressed by [`deflate`]) or [`adapter`] (the door into
 //! socketioxide, for those that poll).
 //! Beside them: [`follow`] (connections that join nothing and hear everything), [`handed`] (what
-//! counts as delivered to them), [`roster`] (who is online, to those told of all), [`expiry`] (ends
-//! connections whose token ran out).
+//! counts as delivered to them), [`roster`] (who is online, to those told of all), [`heal`] (after other
+//! nodes were out of reach), [`expiry`] (ends connections whose token ran out).
 
 pub mod accept;
 pub mod adapter;
@@ -23,6 +23,7 @@ pub mod follow;
 pub mod frame;
 pub mod front;
 pub mod handed;
+pub mod heal;
 pub mod hub;
 pub mod inbound;
 pub mod inflate;

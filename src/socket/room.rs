@@ -119,7 +119,7 @@ impl<S> Room<S> {
         for (seq, envelope) in m.held.take().unwrap_or_default() {
             self.parked.entry(seq).or_insert(envelope);
         }
-        self.known = self.known.max(last_seq);
+        self.shown(last_seq);
         let next = self.next.map_or(start, |next| next.min(start));
         self.next = Some(next);
         self.parked = self.parked.split_off(&next);
@@ -143,6 +143,11 @@ impl<S> Room<S> {
                 }
             }
         }
+    }
+
+    /// The store was seen to have messages up to this seq.
+    pub fn shown(&mut self, last_seq: u64) {
+        self.known = self.known.max(last_seq);
     }
 
     /// The seqs that are missing although later ones are here or the store has shown them:

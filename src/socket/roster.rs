@@ -94,6 +94,16 @@ impl Roster {
         }
     }
 
+    /// Anybody may have come or gone.
+    pub fn all_changed(&self) {
+        if self.crowded.load(Ordering::Acquire) {
+            let all = self.listeners.iter();
+            let users = all.map(|session| session.actor.profile.id.clone());
+            self.stale.lock().extend(users);
+        }
+        self.changed();
+    }
+
     /// Tells what changes, for ever; the caller ends it by dropping the future.
     pub async fn run(&self, chat: &Chat, rules: RosterRules) {
         let mut everyone = Everyone::default();

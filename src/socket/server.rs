@@ -28,7 +28,6 @@ use super::{
     expiry::Expiry,
     hub::Hub,
     inbound::{RawEvent, Receiver, open_inbox},
-    line::Cut,
     peer::{Peer, PeerGuard, Peers},
     seat::{Nameless, Seat},
     session::{Session, SessionParts},
@@ -336,13 +335,8 @@ async fn connected(edge: &Arc<Edge>, socket: &SocketRef<EdgeAdapter>) {
 /// A connection of a known user begins: it is found by what is meant for it, and may say things.
 pub(super) async fn begin(edge: Arc<Edge>, session: Arc<Session>) {
     session.open();
-    match edge.hub.register(&session).await {
-        Ok(true) => {}
-        Ok(false) => return,
-        Err(e) => {
-            ChatError::from(e).log("a connection could not be registered");
-            return session.cut(Cut::Drain);
-        }
+    if !edge.hub.register(&session).await {
+        return;
     }
     metrics::counter!(telemetry::CONNECTIONS_TOTAL, "dialect" => session.dialect.name().to_owned())
         .increment(1);

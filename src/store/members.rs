@@ -10,11 +10,12 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 
 use super::{
+    core::Core,
     engine::{Arg, Cells, Engine, Sql, sql_in},
     failure::Failure,
     session::Session,
 };
-use crate::chat::{ConversationId, UserId};
+use crate::chat::{ConversationId, StoreResult, UserId};
 
 const MEMBERS: Sql = sql_in!(
     "SELECT conversation_id, user_id FROM participants WHERE left_at IS NULL AND conversation_id",
@@ -43,6 +44,14 @@ pub(super) async fn load<E: Engine>(
         .into_iter()
         .map(|(id, users)| (id, users.into()))
         .collect())
+}
+
+/// See [`Store::members`](crate::chat::Store::members).
+pub(super) async fn of<E: Engine>(
+    core: &Core<E>,
+    ids: &[ConversationId],
+) -> StoreResult<HashMap<ConversationId, Arc<[UserId]>>> {
+    Ok(load(&mut core.reader().await?, ids).await?)
 }
 
 /// User ids remembered at most, over all conversations: about 20 MB.

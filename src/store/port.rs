@@ -1,7 +1,7 @@
 //! The [`Store`] port over an [`Engine`].
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -15,7 +15,7 @@ use super::{
     direct,
     engine::{Engine, Sql},
     indexer::Indexer,
-    messages, outbox, search,
+    members, messages, outbox, search,
     text::storable,
     uploads, users,
 };
@@ -104,6 +104,13 @@ impl<E: Engine> Store for SqlStore<E> {
         self.core
             .read(|| messages::last_seqs(&self.core, ids))
             .await
+    }
+
+    async fn members(
+        &self,
+        ids: &[ConversationId],
+    ) -> StoreResult<HashMap<ConversationId, Arc<[UserId]>>> {
+        self.core.read(|| members::of(&self.core, ids)).await
     }
 
     async fn conversations(

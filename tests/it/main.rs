@@ -4,6 +4,7 @@ mod support;
 
 mod auth;
 mod blobs;
+mod bus;
 mod clients;
 mod config;
 mod demo;

@@ -2,31 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use porchlight::{
-    config::{self, Sources},
-    redis::{Connection, Link, Redis},
-};
+use porchlight::redis::{Connection, Link, Redis};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::redis::Server;
+use crate::support::redis::{Server, setup::configuration};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The configuration with these settings, in the environment's words.
-fn settings(settings: &[(&str, &str)]) -> config::Redis {
-    let names = settings
-        .iter()
-        .map(|(key, value)| (format!("PORCHLIGHT_REDIS_{key}"), (*value).to_owned()))
-        .chain([("DATABASE_URL".to_owned(), "postgres://db/x".to_owned())]);
-    config::load(&Sources::new(None, names))
-        .expect("a configuration")
-        .config
-        .redis
-}
-
 /// Redis with its tasks running; they end with the token.
 fn connect(own: &[(&str, &str)]) -> (Arc<Redis>, tokio_util::sync::DropGuard) {
-    let redis = Arc::new(Redis::new(&settings(own)).expect("settings that work"));
+    let redis =
+        Arc::new(Redis::new(&configuration(own.iter().copied())).expect("settings that work"));
     let stop = CancellationToken::new();
     let (keeping, until) = (redis.clone(), stop.clone());
     tokio::spawn(async move { keeping.keep(until).await });

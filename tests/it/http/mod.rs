@@ -29,7 +29,7 @@ use porchlight::{
     bus::MemoryBus,
     chat::{
         Bus, Chat, Clock, DeviceId, Envelope, Event, Local, Parts, Presence, Profile, Store,
-        SystemClock, UserId,
+        SystemClock, Topic, UserId,
     },
     config::{Sources, load},
     http::{ApiState, ClientAddr, Stats, api},
@@ -48,9 +48,11 @@ const API_KEY: &str = "e10adc3949ba59abbe56e057f20f883e-backend";
 struct Recorder(Mutex<Vec<Event>>);
 
 impl Local for Recorder {
-    fn deliver(&self, envelope: &Envelope) {
+    fn deliver(&self, envelope: &Envelope, _: Option<&Topic>) {
         self.0.lock().push(envelope.event.clone());
     }
+
+    fn missed(&self) {}
 }
 
 impl Recorder {

@@ -12,7 +12,7 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use porchlight::{
-    chat::{Bus, Envelope, Millis, SystemClock, Topic, Unavailable},
+    chat::{Bus, Envelope, Millis, Publishing, SystemClock, Topic, Unavailable},
     http::{OpsState, ops},
 };
 use serde_json::{Value, json};
@@ -28,14 +28,15 @@ enum BrokenBus {
 
 #[async_trait]
 impl Bus for BrokenBus {
-    async fn publish(&self, _: &Envelope) -> Result<(), Unavailable> {
-        self.ping().await
+    fn publish(&self, _: &Envelope) -> Publishing {
+        Box::pin(std::future::pending())
     }
-    async fn subscribe(&self, _: Topic) -> Result<(), Unavailable> {
-        self.ping().await
-    }
+    async fn subscribe(&self, _: Topic) {}
     fn unsubscribe(&self, _: Topic) {}
     fn is_alone(&self) -> bool {
+        false
+    }
+    fn is_up(&self) -> bool {
         false
     }
     async fn ping(&self) -> Result<(), Unavailable> {

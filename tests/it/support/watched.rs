@@ -3,10 +3,10 @@
 //! its folder.
 
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Write},
     os::unix::process::CommandExt,
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 /// What a line on standard input can ask for; its end means that nobody needs the server.
@@ -20,6 +20,7 @@ const WATCH: &str = r#"
             resume) kill -CONT $server ;;
             *) break ;;
         esac
+        echo done
     done
     case $command in
         stop) kill -INT $server ;;
@@ -34,6 +35,7 @@ const WATCH: &str = r#"
 pub struct Watched {
     watcher: Child,
     stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Watched {
@@ -50,18 +52,28 @@ impl Watched {
             // Interrupting the tests must not interrupt the server before the watcher knows.
             .process_group(0)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("a shell");
         let stdin = watcher.stdin.take().expect("its standard input");
-        Self { watcher, stdin }
+        let stdout = watcher.stdout.take().expect("its standard output");
+        Self {
+            watcher,
+            stdin,
+            stdout: BufReader::new(stdout),
+        }
     }
 
     /// Stops the server from running, with its connections open, or lets it run on.
     pub fn pause(&mut self, on: bool) {
         let command: &[u8] = if on { b"pause\n" } else { b"resume\n" };
         self.stdin.write_all(command).expect("the watcher listens");
+        let mut done = String::new();
+        self.stdout
+            .read_line(&mut done)
+            .expect("the watcher answers");
+        assert_eq!(done, "done\n");
     }
 
     /// Ends the server: `stop` in its orderly way, `crash` at once, and nothing at once with its

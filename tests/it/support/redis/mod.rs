@@ -1,5 +1,7 @@
 //! A private Redis: its own port, nothing kept, gone when the test binary is gone.
 
+pub mod setup;
+
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
@@ -9,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::watched::Watched;
+use crate::support::watched::Watched;
 
 /// How long a start may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -105,18 +107,14 @@ impl Server {
         let log = self.folder.join("log");
         let _ = std::fs::remove_file(&log);
         let mut server = Command::new("redis-server");
-        let file = self
-            .arguments
-            .iter()
-            .take(1)
-            .filter(|a| !a.starts_with('-'));
-        let options = self.arguments.iter().skip(file.clone().count());
-        server.args(file);
-        if !self.arguments.iter().any(|a| a == "--port") {
-            server.args(["--port", &self.port.to_string()]);
+        if self.arguments.first().is_none_or(|a| a.starts_with('-')) {
+            server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+            server.arg("--dir").arg(&self.folder);
+            if !self.arguments.iter().any(|a| a == "--port") {
+                server.args(["--port", &self.port.to_string()]);
+            }
         }
-        server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-        server.arg("--dir").arg(&self.folder).args(options);
+        server.args(&self.arguments);
         let shell = Command::new("/bin/sh");
         self.running = Some(Watched::run(shell, &self.folder, "KILL", &server));
         let until = Instant::now() + PATIENCE;

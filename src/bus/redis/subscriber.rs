@@ -1,0 +1,256 @@
+//! The node's one subscription to Redis: channels come and go, and what they bring is handed to
+//! whoever registered for them.
+//!
+//! One connection for all, so that what one publisher says on several channels arrives in its
+//! order. On a Redis Cluster the gateway's own channels are sharded (`SSUBSCRIBE`:
+//! <https://redis.io/docs/latest/develop/pubsub/#sharded-pubsub>), so that a message goes to the
+//! nodes of Redis that have listeners only.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fred::{
+    error::Error,
+    interfaces::PubsubInterface,
+    types::{Key, Message},
+};
+use futures_util::future::join_all;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, broadcast};
+
+use super::{Channel, interest::Interest};
+use crate::{
+    chat::Unavailable,
+    redis::{Redis, unavailable},
+    telemetry,
+};
+
+/// How long a channel that nobody wants stays subscribed: who reloads a page is back sooner.
+const LINGER: Duration = Duration::from_secs(2);
+/// Channels asked for at once.
+const BATCH: usize = 256;
+/// Time before channels that Redis refused are asked for again.
+const RETRY: Duration = Duration::from_millis(500);
+/// Time between two rounds on a Redis Cluster: it ends sharded subscriptions when slots move, and
+/// asking again finds where they are now.
+const ROUND: Duration = Duration::from_secs(30);
+
+/// Who hears what channels bring. Never blocks.
+pub trait Listener: Send + Sync + 'static {
+    /// Something was published, by this node or another.
+    fn heard(&self, channel: &str, payload: &[u8]);
+
+    /// Everything is subscribed, and was not before: what was published meanwhile is lost.
+    fn missed(&self);
+}
+
+/// See the module.
+pub struct Subscriber {
+    redis: Arc<Redis>,
+    interest: Mutex<Interest>,
+    wake: Notify,
+    listeners: RwLock<Vec<(Box<str>, Arc<dyn Listener>)>>,
+}
+
+impl Subscriber {
+    pub(super) fn new(redis: Arc<Redis>) -> Self {
+        Self {
+            redis,
+            interest: Mutex::new(Interest::new(LINGER)),
+            wake: Notify::new(),
+            listeners: RwLock::default(),
+        }
+    }
+
+    /// From now on the listener hears every channel whose name begins so, once this node subscribes
+    /// to it.
+    pub fn listen(&self, prefix: &str, listener: Arc<dyn Listener>) {
+        self.listeners.write().push((prefix.into(), listener));
+    }
+
+    /// Subscribes to a channel. When it returns, Redis has confirmed it, or cannot now and will be
+    /// asked as soon as it is back. Counted: each call is undone by one [`Subscriber::unsubscribe`].
+    pub async fn subscribe(&self, channel: Channel) {
+        let Some(confirmed) = self.interest.lock().add(channel) else {
+            return;
+        };
+        self.wake.notify_one();
+        if self.redis.subscriber().is_up() {
+            // Whoever asks Redis tells when there is nothing to wait for.
+            let _ = tokio::time::timeout(self.redis.timeout(), confirmed).await;
+        }
+    }
+
+    /// Gives a channel up. It stays subscribed for a moment.
+    pub fn unsubscribe(&self, channel: &Channel) {
+        if self.interest.lock().remove(channel, Instant::now()) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Subscribes and hears, for ever; the caller ends it by dropping the future.
+    pub(super) async fn run(&self) {
+        let messages = self.redis.subscriber().messages();
+        tokio::join!(self.hear(messages), self.work());
+    }
+
+    async fn hear(&self, mut messages: broadcast::Receiver<Message>) {
+        loop {
+            match messages.recv().await {
+                Ok(message) => self.hand_on(&message),
+                Err(broadcast::error::RecvError::Lagged(count)) => {
+                    metrics::counter!(telemetry::BUS_DROPPED_TOTAL, "reason" => "overrun")
+                        .increment(count);
+                    tracing::warn!(
+                        count,
+                        "more came from other nodes than this one could handle"
+                    );
+                    self.tell_missed();
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn hand_on(&self, message: &Message) {
+        let channel: &str = &message.channel;
+        let payload = message.value.as_bytes().unwrap_or_default();
+        for (prefix, listener) in self.listeners.read().iter() {
+            if channel.starts_with(&**prefix) {
+                listener.heard(channel, payload);
+            }
+        }
+    }
+
+    fn tell_missed(&self) {
+        for (_, listener) in self.listeners.read().iter() {
+            listener.missed();
+        }
+    }
+
+    /// Brings Redis to what is wanted: one step after the other, so that a subscription never
+    /// overtakes the end of an earlier one.
+    async fn work(&self) {
+        let mut link = self.redis.subscriber().watch();
+        let mut epoch = 0;
+        let mut complete = false;
+        let mut round = tokio::time::interval(ROUND);
+        round.reset();
+        loop {
+            let now = *link.borrow_and_update();
+            if now.epoch != epoch {
+                epoch = now.epoch;
+                complete = false;
+                self.interest.lock().forget();
+            }
+            if now.up {
+                match self.step().await {
+                    Ok(true) => continue,
+                    Ok(false) if complete => {}
+                    Ok(false) => {
+                        complete = true;
+                        self.tell_missed();
+                    }
+                    Err(e) => {
+                        let cause = e.source.to_string();
+                        tracing::warn!(cause, "Redis does not confirm subscriptions, trying again");
+                        complete = false;
+                        self.interest.lock().let_go();
+                        let _ = tokio::time::timeout(RETRY, link.changed()).await;
+                        continue;
+                    }
+                }
+            } else {
+                self.interest.lock().let_go();
+            }
+            let idle = self.interest.lock().next_idle().filter(|_| now.up);
+            tokio::select! {
+                changed = link.changed() => if changed.is_err() { return },
+                () = self.wake.notified() => {}
+                () = at(idle) => {}
+                _ = round.tick(), if self.redis.is_clustered() => self.interest.lock().ask_again(),
+            }
+        }
+    }
+
+    /// Ends what nobody wants, asks for what is missing. `false`: there is nothing to do.
+    async fn step(&self) -> Result<bool, Unavailable> {
+        let (idle, missing) = {
+            let mut interest = self.interest.lock();
+            let idle = interest.take_idle(Instant::now(), BATCH);
+            let missing = interest.take_missing(BATCH);
+            metrics::gauge!(telemetry::BUS_SUBSCRIPTIONS).set(interest.len() as f64);
+            (idle, missing)
+        };
+        if !idle.is_empty()
+            && let Err(e) = self.end(&idle).await
+        {
+            self.interest.lock().put_back(missing);
+            return Err(e);
+        }
+        if missing.is_empty() {
+            return Ok(!idle.is_empty());
+        }
+        match self.ask(&missing).await {
+            Ok(()) => self.interest.lock().confirm(&missing),
+            Err(e) => {
+                self.interest.lock().put_back(missing);
+                return Err(e);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn ask(&self, channels: &[Channel]) -> Result<(), Unavailable> {
+        let client = self.redis.subscriber().client()?;
+        let (sharded, plain) = self.split(channels);
+        if !plain.is_empty() {
+            client.subscribe(plain).await.map_err(unavailable)?;
+            // That was sent; the answer to a question behind it tells that it was done.
+            self.redis.subscriber().round_trip().await?;
+        }
+        all(sharded.into_iter().map(|name| client.ssubscribe(name))).await
+    }
+
+    async fn end(&self, channels: &[Channel]) -> Result<(), Unavailable> {
+        let client = self.redis.subscriber().client()?;
+        let (sharded, plain) = self.split(channels);
+        if !plain.is_empty() {
+            client.unsubscribe(plain).await.map_err(unavailable)?;
+        }
+        all(sharded.into_iter().map(|name| client.sunsubscribe(name))).await
+    }
+
+    /// The names of sharded channels and of the others.
+    fn split(&self, channels: &[Channel]) -> (Vec<Key>, Vec<Key>) {
+        let (mut sharded, mut plain) = (Vec::new(), Vec::new());
+        for channel in channels {
+            let names = match channel.is_sharded(&self.redis) {
+                true => &mut sharded,
+                false => &mut plain,
+            };
+            names.push(Key::from(channel.name()));
+        }
+        (sharded, plain)
+    }
+}
+
+/// fred takes the answers to one command for several sharded channels for those of other commands;
+/// many commands are on their way at once instead.
+async fn all(
+    commands: impl Iterator<Item = impl Future<Output = Result<(), Error>>>,
+) -> Result<(), Unavailable> {
+    let done = join_all(commands).await;
+    done.into_iter()
+        .collect::<Result<(), _>>()
+        .map_err(unavailable)
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,132 @@
+//! After other nodes were out of reach: what the store knows of the time between is made good.
+//!
+//! Messages come again by seq, and whoever was removed meanwhile leaves. Typing, receipts and
+//! presence of that time stay missed.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::{follow::Follow, hub::Hub, inbound, session::Session};
+use crate::{
+    chat::{ConversationId, Envelope, Event, StoreResult, UserId},
+    telemetry,
+};
+
+/// Rooms verified by one query.
+const ROOMS: usize = 500;
+/// Time between two tries when the store fails.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Whether there is something to make good.
+#[derive(Default)]
+pub struct Heal(Notify);
+
+/// A room as it was before the store was asked.
+struct Seen {
+    conversation: ConversationId,
+    /// Those in it who were found to take part.
+    listeners: Vec<Arc<Session>>,
+}
+
+impl Heal {
+    /// Events of other nodes may have been missed.
+    pub fn wake(&self) {
+        self.0.notify_one();
+    }
+
+    /// Makes good what is missed, for ever; the caller ends it by dropping the future.
+    pub async fn run(&self, hub: &Arc<Hub>) {
+        loop {
+            self.0.notified().await;
+            let started = Instant::now();
+            let rooms = verify(hub).await;
+            let ms = started.elapsed().as_millis();
+            if rooms > 0 {
+                tracing::info!(rooms, ms, "rooms compared with the database");
+            }
+        }
+    }
+}
+
+/// How many rooms were verified.
+async fn verify(hub: &Arc<Hub>) -> usize {
+    for session in hub.sessions() {
+        if session.is_following() {
+            inbound::follow(&session, Follow::Waiting);
+        }
+    }
+    hub.roster.all_changed();
+    let conversations = hub.conversations();
+    for some in conversations.chunks(ROOMS) {
+        let seen: Vec<_> = some
+            .iter()
+            .map(|conversation| Seen {
+                conversation: conversation.clone(),
+                listeners: hub.listeners(conversation),
+            })
+            .collect();
+        while let Err(e) = compare(hub, some, &seen).await {
+            tracing::warn!(error = %e, "rooms cannot be compared with the database, trying again");
+            tokio::time::sleep(RETRY).await;
+        }
+        metrics::counter!(telemetry::ROOMS_VERIFIED_TOTAL).increment(some.len() as u64);
+    }
+    conversations.len()
+}
+
+async fn compare(hub: &Arc<Hub>, some: &[ConversationId], seen: &[Seen]) -> StoreResult<()> {
+    let last_seqs = hub.store.last_seqs(some).await?;
+    let members = hub.store.members(some).await?;
+    for Seen {
+        conversation,
+        listeners,
+    } in seen
+    {
+        let users: HashSet<_> = listeners.iter().map(|s| &s.actor.profile.id).collect();
+        let Some(last_seq) = last_seqs.get(conversation) else {
+            let audience: Vec<UserId> = users.into_iter().cloned().collect();
+            deleted(hub, conversation, &audience);
+            continue;
+        };
+        if let Some(members) = members.get(conversation) {
+            for user in users.into_iter().filter(|u| !members.contains(u)) {
+                removed(hub, conversation, user);
+            }
+        }
+        if let Some(room) = hub.room(conversation) {
+            let mut locked = room.lock();
+            locked.shown(*last_seq);
+            hub.mind_gap(conversation, &room, &mut locked);
+        }
+    }
+    Ok(())
+}
+
+fn deleted(hub: &Arc<Hub>, conversation: &ConversationId, audience: &[UserId]) {
+    let event = Event::ConversationDeleted {
+        conversation: conversation.clone(),
+        audience: audience.into(),
+    };
+    let envelope = Envelope {
+        origin: None,
+        event,
+    };
+    hub.removed(&envelope, conversation, audience);
+}
+
+fn removed(hub: &Arc<Hub>, conversation: &ConversationId, user: &UserId) {
+    let event = Event::ParticipantRemoved {
+        conversation: conversation.clone(),
+        user: user.clone(),
+    };
+    let envelope = Envelope {
+        origin: None,
+        event,
+    };
+    hub.removed(&envelope, conversation, std::slice::from_ref(user));
+}

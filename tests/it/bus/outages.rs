@@ -1,0 +1,169 @@
+//! What happens to the bus when something happens to Redis.
+
+use std::time::Duration;
+
+use porchlight::chat::{Bus, Event, Topic};
+
+use super::{Member, created, from, room, until, user};
+use crate::support::redis::setup::Setup;
+
+fn disconnect() -> Event {
+    Event::Disconnect {
+        user: user("ann"),
+        device: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_comes_back_with_all_subscriptions() {
+    let mut setup = Setup::single();
+    let (a, b) = (
+        Member::connected(&setup).await,
+        Member::connected(&setup).await,
+    );
+    let old = Topic::Conversation(room("old"));
+    b.bus.subscribe(old.clone()).await;
+    let times = [a.heard.missed_times(), b.heard.missed_times()];
+
+    setup.servers[0].stop();
+    until(|| async { !a.bus.is_up() && !b.redis.subscriber().is_up() }).await;
+    assert!(a.bus.ping().await.is_err());
+    assert!(a.bus.publish(&from(created("old", 1))).await.is_err());
+    // A join goes on without Redis.
+    let new = Topic::Conversation(room("new"));
+    let joined = tokio::time::timeout(Duration::from_millis(500), b.bus.subscribe(new.clone()));
+    joined.await.expect("nobody waits for a Redis that is down");
+    // And whoever left meanwhile is not subscribed again.
+    let gone = Topic::Conversation(room("gone"));
+    b.bus.subscribe(gone.clone()).await;
+    b.bus.unsubscribe(gone);
+
+    setup.servers[0].restart();
+    for (member, times) in [(&a, times[0]), (&b, times[1])] {
+        member.whole_again(times).await;
+        member.bus.ping().await.expect("it is well");
+    }
+    for topic in ["old", "new"] {
+        a.publish(created(topic, 2)).await;
+    }
+    b.hears(&[(old, created("old", 2)), (new, created("new", 2))])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_arrive_waits_for_redis() {
+    let mut setup = Setup::single();
+    let (a, b) = (
+        Member::connected(&setup).await,
+        Member::connected(&setup).await,
+    );
+    let topic = Topic::User(user("ann"));
+    b.bus.subscribe(topic.clone()).await;
+    setup.servers[0].stop();
+    until(|| async { !a.bus.is_up() && !b.redis.subscriber().is_up() }).await;
+    // Nobody waits for its end.
+    drop(a.bus.publish(&from(disconnect())));
+    setup.servers[0].restart();
+    until(|| async { !b.heard.texts().is_empty() }).await;
+    assert_eq!(b.heard.texts()[0], super::text(&topic, &from(disconnect())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_without_redis() {
+    let mut setup = Setup::single();
+    setup.servers[0].stop();
+    let (a, b) = (Member::new(&setup), Member::new(&setup));
+    let topic = Topic::Conversation(room("r"));
+    b.bus.subscribe(topic.clone()).await;
+    assert!(!a.bus.is_up());
+    setup.servers[0].restart();
+    a.whole_again(0).await;
+    b.whole_again(0).await;
+    a.publish(created("r", 1)).await;
+    b.hears(&[(topic, created("r", 1))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_hangs_holds_nobody_up() {
+    let mut setup = Setup::single();
+    setup
+        .settings
+        .push(("COMMAND_TIMEOUT_MS", "300".to_owned()));
+    let (a, b) = (
+        Member::connected(&setup).await,
+        Member::connected(&setup).await,
+    );
+    let times = b.heard.missed_times();
+    setup.servers[0].pause(true);
+    let topic = Topic::Conversation(room("r"));
+    let joined = tokio::time::timeout(Duration::from_secs(3), b.bus.subscribe(topic.clone()));
+    joined.await.expect("a join waits for a while only");
+    let sent = tokio::time::timeout(
+        Duration::from_secs(5),
+        a.bus.publish(&from(created("r", 1))),
+    );
+    assert!(
+        sent.await
+            .expect("a publication waits for a while only")
+            .is_err()
+    );
+    until(|| async { !b.redis.subscriber().is_up() && !a.bus.is_up() }).await;
+    setup.servers[0].pause(false);
+    b.whole_again(times).await;
+    until(|| async { a.bus.is_up() }).await;
+    a.publish(created("r", 2)).await;
+    until(|| async { !b.heard.texts().is_empty() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_full_still_carries_events() {
+    let setup = Setup::single();
+    let (a, b) = (
+        Member::connected(&setup).await,
+        Member::connected(&setup).await,
+    );
+    setup.servers[0].cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(a.bus.ping().await.is_err(), "but it is not well");
+    let topic = Topic::Conversation(room("r"));
+    b.bus.subscribe(topic.clone()).await;
+    a.publish(created("r", 1)).await;
+    b.hears(&[(topic, created("r", 1))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_publish_is_dropped() {
+    let setup = Setup::single();
+    let (a, b) = (
+        Member::connected(&setup).await,
+        Member::connected(&setup).await,
+    );
+    let topic = Topic::Conversation(room("r"));
+    b.bus.subscribe(topic.clone()).await;
+    for garbage in ["hello", "{}", "", "\u{1}", "\u{2}xxxxxxxxxxxxxxxxxxxxxxxx"] {
+        assert_eq!(
+            setup.servers[0].cli(&["PUBLISH", "porchlight:c:r", garbage]),
+            "1"
+        );
+    }
+    a.publish(created("r", 1)).await;
+    b.hears(&[(topic, created("r", 1))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sentinel_names_the_next_master() {
+    let mut setup = Setup::sentinel();
+    let (a, b) = (
+        Member::connected(&setup).await,
+        Member::connected(&setup).await,
+    );
+    let topic = Topic::Conversation(room("r"));
+    b.bus.subscribe(topic.clone()).await;
+    let times = [a.heard.missed_times(), b.heard.missed_times()];
+    setup.servers[0].stop();
+    for (member, times) in [(&a, times[0]), (&b, times[1])] {
+        member.whole_again(times).await;
+    }
+    until(|| async { a.bus.ping().await.is_ok() }).await;
+    a.publish(created("r", 1)).await;
+    b.hears(&[(topic, created("r", 1))]).await;
+}
