@@ -15,9 +15,8 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::cluster::{Cluster, Connected};
 pub use self::error::StartError;
-
-use self::cluster::{Cluster, Talking};
 use crate::{
     auth::Authenticator,
     blobs,
@@ -110,14 +109,13 @@ pub fn database_file(config: &Config) -> PathBuf {
 /// The parts that the use cases need, before any edge.
 struct Core {
     store: Arc<dyn Store>,
-    cluster: Cluster,
     hub: Arc<Hub>,
     local: Arc<LocalHub>,
     chat: Arc<Chat>,
     clock: Arc<dyn Clock>,
 }
 
-async fn core(config: &Config, cluster: Cluster, tasks: &TaskTracker) -> Result<Core, StartError> {
+async fn core(config: &Config, cluster: &Cluster, tasks: &TaskTracker) -> Result<Core, StartError> {
     let store = store::open(&config.database, &database_file(config)).await?;
     let blobs = blobs::open(&config.uploads, &config.server.data_dir.join("uploads"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -135,7 +133,6 @@ async fn core(config: &Config, cluster: Cluster, tasks: &TaskTracker) -> Result<
     });
     Ok(Core {
         store,
-        cluster,
         hub,
         local,
         chat,
@@ -145,7 +142,7 @@ async fn core(config: &Config, cluster: Cluster, tasks: &TaskTracker) -> Result<
 
 /// The use cases without an edge, for commands. The caller closes the store.
 pub async fn open_chat(config: &Config) -> Result<(Arc<Chat>, Arc<dyn Store>), StartError> {
-    let core = core(config, Cluster::alone(), &TaskTracker::new()).await?;
+    let core = core(config, &Cluster::of(config)?, &TaskTracker::new()).await?;
     Ok((core.chat, core.store))
 }
 
@@ -175,13 +172,13 @@ pub fn rules(config: &Config) -> Rules {
 pub struct Running {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
-    /// The way to other nodes, needed until the last commit is published.
-    cluster: Talking,
     paths: Vec<Arc<SocketPathState>>,
     shutdown: Shutdown,
     drain: Drain,
     drain_rules: DrainRules,
     patience: Duration,
+    /// The way to other nodes, needed until the last commit is published.
+    others: Connected,
     /// Ends the operators' port, which tells about the stop until it is over.
     ops: CancellationToken,
 }
@@ -199,7 +196,9 @@ impl Running {
             )
             .await;
         let stopped = self.shutdown.stopped(self.patience).await;
-        self.cluster.leave(stopped == Stopped::Clean).await;
+        if stopped == Stopped::Clean {
+            self.others.close().await;
+        }
         self.store.close().await;
         self.ops.cancel();
         stopped
@@ -219,14 +218,14 @@ pub async fn start(
     let limits = Arc::new(Limits::new(&config.limits));
     let drain = Drain::default();
     let tasks = shutdown.tasks().clone();
+    let cluster = Cluster::of(&config)?.with_emitters(&config, &dialects);
     let Core {
         store,
-        cluster,
         hub,
         local,
         chat,
         clock,
-    } = core(&config, Cluster::join(&config, &dialects).await?, &tasks).await?;
+    } = core(&config, &cluster, &tasks).await?;
 
     let edge = Arc::new(Edge {
         chat: chat.clone(),
@@ -299,6 +298,7 @@ pub async fn start(
         max: config.chat.online_list_max,
         interval: config.chat.online_list_interval,
     };
+    let others = cluster.connect(local, &hub).await;
     // Clients are served until the last of them was told to go.
     let served = drain.closed().clone();
     let client_port = accept::serve(listeners.clients, front, served.clone(), tasks.clone());
@@ -323,7 +323,6 @@ pub async fn start(
     meanwhile.run(async move { healing.heal.run(&healing).await });
     let (handing, recorder) = (hub.clone(), chat.clone());
     meanwhile.run(async move { handing.handed.run(&recorder).await });
-    meanwhile.run(cluster.tend());
     let watcher = chat.clone();
     meanwhile.run(async move { watcher.watch_presence().await });
     meanwhile.run(async move { chat.sweep_outbox().await });
@@ -335,7 +334,6 @@ pub async fn start(
     });
     Ok(Running {
         store,
-        cluster: cluster.talk(local, hub.clone()),
         hub,
         paths,
         shutdown: shutdown.clone(),
@@ -345,6 +343,7 @@ pub async fn start(
             over: config.server.drain,
         },
         patience: config.server.shutdown_timeout,
+        others,
         ops: ops_end,
     })
 }

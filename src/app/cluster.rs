@@ -1,9 +1,9 @@
-//! Alone, or one of several nodes: the parts that reach the others.
+//! Alone, or one of several nodes: the way to the others.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::{StartError, emitters::Emitters};
 use crate::{
@@ -19,113 +19,117 @@ use crate::{
 /// How long a stop waits for what is still to be published.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The way to the other nodes.
+/// The way to the other nodes, if there can be any.
 pub(super) struct Cluster {
+    /// The way to publish to them.
     pub(super) bus: Arc<dyn Bus>,
+    /// Who is connected, there or here.
     pub(super) presence: Arc<dyn Presence>,
-    /// Where there can be others.
     shared: Option<Shared>,
 }
 
 struct Shared {
+    redis: Arc<Redis>,
     bus: Arc<RedisBus>,
     presence: Arc<RedisPresence>,
     /// Other backends, as far as they are wanted.
     emitters: Option<Emitters>,
-    /// Ends the connections to Redis, after all who need them.
-    _connected: DropGuard,
 }
 
 impl Cluster {
-    /// A node that is alone, whatever the configuration says.
-    pub(super) fn alone() -> Self {
-        Self {
-            bus: Arc::new(MemoryBus),
-            presence: Arc::new(MemoryPresence::default()),
-            shared: None,
-        }
-    }
-
-    /// Makes the connections that are configured. A Redis that is down does not keep a node from
-    /// serving its own clients.
-    pub(super) async fn join(config: &Config, dialects: &Dialects) -> Result<Self, StartError> {
+    /// As the configuration has it; nothing is connected.
+    pub(super) fn of(config: &Config) -> Result<Self, StartError> {
         if !config.redis.is_set() {
-            tracing::info!("this node runs alone: redis.url is not set");
-            return Ok(Self::alone());
+            return Ok(Self {
+                bus: Arc::new(MemoryBus),
+                presence: Arc::new(MemoryPresence::default()),
+                shared: None,
+            });
         }
         let redis = Arc::new(Redis::new(&config.redis)?);
-        let end = CancellationToken::new();
-        // Not tracked: the last work of those that are needs it.
-        let (keeping, until) = (redis.clone(), end.clone());
-        tokio::spawn(async move { keeping.keep(until).await });
+        let bus = Arc::new(RedisBus::new(redis.clone()));
         let times = PresenceTimes {
             grace: config.chat.presence_grace,
             heartbeat: config.chat.presence_heartbeat,
         };
-        let own = Arc::new(RedisBus::new(redis.clone()));
-        let (bus, emitters) = Emitters::join(config, dialects, &redis, &own);
-        let presence = RedisPresence::new(redis, times);
-        presence.begin().await;
+        let presence = RedisPresence::new(redis.clone(), times);
         Ok(Self {
-            bus,
+            bus: bus.clone(),
             presence: presence.clone(),
             shared: Some(Shared {
-                bus: own,
+                redis,
+                bus,
                 presence,
-                emitters,
-                _connected: end.drop_guard(),
+                emitters: None,
             }),
         })
     }
 
-    /// What is done about the other nodes' presence for as long as clients are served.
-    pub(super) fn tend(&self) -> impl Future<Output = ()> + Send + 'static {
-        let presence = self.shared.as_ref().map(|shared| shared.presence.clone());
-        async move {
-            match presence {
-                Some(presence) => presence.run().await,
-                None => std::future::pending().await,
-            }
+    /// With other backends beside the nodes, as far as they are wanted.
+    pub(super) fn with_emitters(mut self, config: &Config, dialects: &Dialects) -> Self {
+        if let Some(shared) = &mut self.shared {
+            (self.bus, shared.emitters) =
+                Emitters::join(config, dialects, &shared.redis, &shared.bus);
         }
+        self
     }
 
-    /// From now on hands `local` what the others publish, and them what this node does.
-    /// Other backends reach the hub's connections.
-    pub(super) fn talk(mut self, local: Arc<dyn Local>, hub: Arc<Hub>) -> Talking {
-        let end = CancellationToken::new();
-        let work = self.shared.as_mut().map(|shared| {
-            let (bus, last) = (shared.bus.clone(), end.clone());
-            if let Some(emitters) = shared.emitters.take() {
-                tokio::spawn(emitters.run(hub, end.clone()));
-            }
-            tokio::spawn(async move { bus.run(local, last).await })
-        });
-        Talking {
-            cluster: self,
-            end,
-            work,
+    /// Connects, and from then on hands `local` what they publish. A Redis that is down keeps no node
+    /// from starting.
+    pub(super) async fn connect(self, local: Arc<dyn Local>, hub: &Arc<Hub>) -> Connected {
+        let (end, tending) = (CancellationToken::new(), CancellationToken::new());
+        let mut connected = Connected {
+            end: end.clone(),
+            tending: tending.clone(),
+            presence: self.presence,
+            work: None,
+        };
+        let Some(Shared {
+            redis,
+            bus,
+            presence,
+            emitters,
+        }) = self.shared
+        else {
+            tracing::info!("this node runs alone: redis.url is not set");
+            return connected;
+        };
+        if let Some(emitters) = emitters {
+            tokio::spawn(emitters.run(hub.clone(), end.clone()));
         }
+        let tended = presence.clone();
+        connected.work = Some(tokio::spawn(async move {
+            let gone = CancellationToken::new();
+            let talk = async {
+                bus.run(local, end).await;
+                gone.cancel();
+            };
+            let tend = tending.run_until_cancelled(tended.run());
+            tokio::join!(talk, redis.keep(gone.clone()), tend);
+        }));
+        presence.begin().await;
+        connected
     }
 }
 
-/// A cluster that this node takes part in.
-pub(super) struct Talking {
-    cluster: Cluster,
+/// A connected cluster.
+pub(super) struct Connected {
     end: CancellationToken,
+    tending: CancellationToken,
+    presence: Arc<dyn Presence>,
     work: Option<JoinHandle<()>>,
 }
 
-impl Talking {
-    /// Publishes what still waits, says good-bye if this node's own work is done, and disconnects.
-    pub(super) async fn leave(self, done: bool) {
+impl Connected {
+    /// Hands presence over to the others, publishes what still waits, and disconnects.
+    pub(super) async fn close(self) {
+        self.tending.cancel();
+        self.presence.close().await;
         self.end.cancel();
         if let Some(work) = self.work
             && tokio::time::timeout(PATIENCE, work).await.is_err()
         {
             tracing::warn!("not everything could be published before the stop");
-        }
-        if done {
-            self.cluster.presence.close().await;
         }
     }
 }

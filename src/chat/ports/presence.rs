@@ -1,0 +1,53 @@
+//! The port to whatever knows who is connected.
+
+use async_trait::async_trait;
+
+use super::Unavailable;
+use crate::chat::{DeviceId, PresenceChange, PresenceInfo, Status, UserId};
+
+/// A time without devices, numbered per user, so that a grace that began with an earlier one does
+/// not end a later one too soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absence(pub u64);
+
+/// Who is connected, over all devices and nodes.
+///
+/// # Contract
+/// A user is *announced* online or not. [`Presence::enter`] and [`Presence::settle`] change that
+/// atomically, and exactly one caller is told `true` per change, so that one online and one
+/// offline is announced per user however many devices and nodes are involved.
+#[async_trait]
+pub trait Presence: Send + Sync + 'static {
+    /// Adds a device. `true`: the user was not announced online and is from now on.
+    async fn enter(&self, user: &UserId, device: &DeviceId) -> Result<bool, Unavailable>;
+
+    /// Removes a device. `Some`: it was the last one, and the caller settles this absence after the
+    /// grace.
+    async fn leave(&self, user: &UserId, device: &DeviceId)
+    -> Result<Option<Absence>, Unavailable>;
+
+    /// `true`: the absence lasts, and the user is announced online no more. `false`: a device came
+    /// back, though it may have left again, which is an absence of its own.
+    async fn settle(&self, user: &UserId, absence: Absence) -> Result<bool, Unavailable>;
+
+    /// Sets the status that the user shows on all devices; it lasts until the user is announced
+    /// offline. `true` if it differs from the one before.
+    async fn set_status(&self, user: &UserId, status: Status) -> Result<bool, Unavailable>;
+
+    /// How these users are, in the order asked for. `last_seen` is not known here and is `None`.
+    async fn get(&self, users: &[UserId]) -> Result<Vec<PresenceInfo>, Unavailable>;
+
+    /// The user's devices.
+    async fn devices(&self, user: &UserId) -> Result<Vec<DeviceId>, Unavailable>;
+
+    /// Waits for changes that no caller of another method was told of, such as of users whose node
+    /// died. Each is told once in the whole cluster, and the caller announces it.
+    async fn changes(&self) -> Vec<(UserId, PresenceChange)>;
+
+    /// This node goes and changes nothing any more: what its users' devices leave behind is for the
+    /// other nodes to settle.
+    async fn close(&self);
+
+    /// Users announced online, by id, after `after`, at most `limit`.
+    async fn online(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserId>, Unavailable>;
+}
