@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::{
     self,
-    gateway::{Gateway, clients},
+    gateway::{Gateway, NO_LIMITS, clients},
 };
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -37,22 +37,6 @@ const PATHS: &[(&str, &str)] = &[
         "PORCHLIGHT_SOCKET_DIALECT",
         "standard,platform,threads,inkspot,direct",
     ),
-];
-
-/// A load that the default limits would slow down.
-const NO_LIMITS: &[(&str, &str)] = &[
-    ("PORCHLIGHT_LIMITS_EVENTS_PER_SECOND", "100000"),
-    ("PORCHLIGHT_LIMITS_EVENTS_BURST", "100000"),
-    ("PORCHLIGHT_LIMITS_MESSAGES_PER_SECOND", "100000"),
-    ("PORCHLIGHT_LIMITS_MESSAGES_BURST", "100000"),
-    ("PORCHLIGHT_LIMITS_HANDSHAKES_PER_SECOND", "100000"),
-    ("PORCHLIGHT_LIMITS_HANDSHAKES_BURST", "100000"),
-    ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_PER_SECOND", "100000"),
-    ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_BURST", "100000"),
-    ("PORCHLIGHT_LIMITS_REQUESTS_PER_SECOND", "100000"),
-    ("PORCHLIGHT_LIMITS_REQUESTS_BURST", "100000"),
-    ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_ADDRESS", "10000"),
-    ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_USER", "10000"),
 ];
 
 /// Where a gateway keeps its messages.

@@ -3,6 +3,7 @@
 mod support;
 
 mod auth;
+mod balancers;
 mod blobs;
 mod bus;
 mod clients;

@@ -18,6 +18,22 @@ const BINARY: &str = env!("CARGO_BIN_EXE_porchlight");
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
+/// A load that the default limits would slow down.
+pub const NO_LIMITS: &[(&str, &str)] = &[
+    ("PORCHLIGHT_LIMITS_EVENTS_PER_SECOND", "100000"),
+    ("PORCHLIGHT_LIMITS_EVENTS_BURST", "100000"),
+    ("PORCHLIGHT_LIMITS_MESSAGES_PER_SECOND", "100000"),
+    ("PORCHLIGHT_LIMITS_MESSAGES_BURST", "100000"),
+    ("PORCHLIGHT_LIMITS_HANDSHAKES_PER_SECOND", "100000"),
+    ("PORCHLIGHT_LIMITS_HANDSHAKES_BURST", "100000"),
+    ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_PER_SECOND", "100000"),
+    ("PORCHLIGHT_LIMITS_NODE_HANDSHAKES_BURST", "100000"),
+    ("PORCHLIGHT_LIMITS_REQUESTS_PER_SECOND", "100000"),
+    ("PORCHLIGHT_LIMITS_REQUESTS_BURST", "100000"),
+    ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_ADDRESS", "10000"),
+    ("PORCHLIGHT_LIMITS_CONNECTIONS_PER_USER", "10000"),
+];
+
 /// A running gateway. Stops, with its folder, when dropped, and with the thread that started it.
 pub struct Gateway {
     folder: TempDir,
@@ -60,6 +76,11 @@ impl Gateway {
     /// Where operators look: `http://127.0.0.1:PORT`.
     pub fn ops_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ops_port)
+    }
+
+    /// Its ports: the clients' and the operators'.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.port, self.ops_port)
     }
 
     /// Its working directory.
