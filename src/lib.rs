@@ -13,9 +13,9 @@
 //! # The life of a message
 //! [`socket::inbound`] takes the raw event, [`socket::commands`] has the dialect decode it and runs
 //! it, `chat::send` validates, [`store`] commits it together with others and gives it its `seq`,
-//! `chat::service` announces it to [`socket::hub`] and the bus, [`socket::room`] puts it in order,
-//! [`socket::words`] has each dialect encode it once, [`socket::session`] queues it for each
-//! connection.
+//! `chat::service` announces it to [`socket::hub`] and the bus ([`bus::redis`], by which the hubs of
+//! other nodes get it), [`socket::room`] puts it in order, [`socket::words`] has each dialect encode
+//! it once, [`socket::session`] queues it for each connection.
 //!
 //! # Invariants
 //! - An ack to a send means that the message is committed.
