@@ -229,9 +229,10 @@ export class Person {
   /**
    * Connects one more device. `onConnect(socket)` runs in the client's own connect callback.
    * `make` is the `io` of another version of the client. `greeting` is the event that the
-   * connection's dialect greets with, null if it does not. `gateway` is the URL of another node.
+   * connection's dialect greets with, null if it does not. `gateway` is the URL of another node. With
+   * `patient` the client may need several tries.
    */
-  async connect({ transports = ['websocket'], onConnect, make = io, greeting = 'connected', gateway = GATEWAY, ...options } = {}) {
+  async connect({ transports = ['websocket'], onConnect, make = io, greeting = 'connected', gateway = GATEWAY, patient = false, ...options } = {}) {
     const socket = make(gateway, {
       transports,
       auth: { token: this.token },
@@ -246,7 +247,7 @@ export class Person {
     await new Promise((resolve, reject) => {
       const late = setTimeout(() => reject(new Error(`${this.id} did not connect`)), PATIENCE);
       socket.once('connect', () => (clearTimeout(late), resolve()));
-      socket.once('connect_error', (e) => (clearTimeout(late), reject(e)));
+      if (!patient) socket.once('connect_error', (e) => (clearTimeout(late), reject(e)));
     });
     // With the greeting, or the answer to an event, the connection is live: what happens to others
     // from now on is heard.
