@@ -10,6 +10,9 @@ use super::{
     look,
 };
 
+/// Characters of an unknown event's name in a log.
+const MAX_SHOWN: usize = 64;
+
 impl Dialect {
     /// Decodes a Socket.IO event given as it came: the JSON array `["name", argument, ...]`.
     ///
@@ -140,4 +143,16 @@ fn claimed(
         }
     }
     Ok(claimed)
+}
+
+/// The name of an event given as it came, for logs: at most 64 characters, control characters
+/// escaped; empty if it has none.
+pub fn event_of(packet: &str) -> String {
+    let after = packet.trim_start().strip_prefix('[').unwrap_or_default();
+    let first = serde_json::Deserializer::from_str(after).into_iter::<String>();
+    let name = first.filter_map(Result::ok).next().unwrap_or_default();
+    name.chars()
+        .take(MAX_SHOWN)
+        .flat_map(char::escape_debug)
+        .collect()
 }

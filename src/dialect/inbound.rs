@@ -11,6 +11,7 @@ use super::{
     source::{Node, Problems, Value},
     text::push_text,
     tree::Tree,
+    words,
 };
 use crate::chat::{ConversationId, Status};
 
@@ -231,12 +232,16 @@ impl Captures {
         }
         let expr = Expr::of(node)?;
         let (checks, required) = checks(field, &expr.filters)?;
+        let constant = expr.terms.iter().any(|t| !matches!(t, Term::Path(_)));
+        if field.ty == FieldType::Status {
+            words::check_statuses(&checks)?;
+        }
         let mut binding = Binding {
             terms: Vec::new(),
             required,
+            words: words::accepted(field.ty, &checks),
             checks,
         };
-        let constant = expr.terms.iter().any(|t| !matches!(t, Term::Path(_)));
         // Where there are several names for it, no single one is needed.
         let optional = constant || expr.terms.len() > 1 || !(needed || required);
         let mut paths = Vec::new();
@@ -249,7 +254,7 @@ impl Captures {
                 continue;
             };
             let path = Path::parse(path)?;
-            let shown = look(field.ty, &binding.checks);
+            let shown = look(field.ty, binding.words.clone());
             tree.add(&path, field.name, optional, shown);
             paths.push(path.clone());
             let raw = matches!(field.ty, FieldType::Object | FieldType::Uploads);
@@ -289,26 +294,13 @@ impl Captures {
             terms: vec![Given::Object(parts)],
             required: false,
             checks: Vec::new(),
+            words: None,
         })
     }
 }
 
-/// What a field of that type takes.
-fn look(ty: FieldType, checks: &[Check]) -> Look {
-    let mut words: Option<Vec<String>> = match ty {
-        FieldType::Status => Some(Status::ALL.map(|s| s.as_str().to_owned()).to_vec()),
-        _ => None,
-    };
-    // Backwards: what is asked for last is what a word must come to.
-    for check in checks.iter().rev() {
-        match (check, &mut words) {
-            (Check::OneOf(allowed), _) => words = Some(allowed.clone()),
-            (Check::Map(pairs), Some(words)) => {
-                words.extend(pairs.iter().map(|(from, _)| from.clone()));
-            }
-            _ => {}
-        }
-    }
+/// What a field of that type takes, or which words if not every text will do.
+fn look(ty: FieldType, words: Option<Vec<String>>) -> Look {
     match (ty, words) {
         (_, Some(words)) => Look::Choice(words),
         (FieldType::Ids, _) => Look::Either(vec![Look::Text, Look::List(Box::new(Look::Text))]),

@@ -34,6 +34,7 @@ mod text;
 mod tree;
 mod types;
 mod vocabulary;
+mod words;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ use self::{
 };
 
 pub use self::{
+    decode::event_of,
     set::{Checked, Dialects, check_file},
     source::DialectError,
 };

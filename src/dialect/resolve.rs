@@ -32,7 +32,12 @@ pub(super) struct Picked {
 impl Templates<'_> {
     /// The value of a text, flag or number, or a recorded mistake.
     pub(super) fn expression(&mut self, node: &Node, kind: Kind) -> Option<Resolved> {
-        let resolved = Expr::of(node).and_then(|expr| self.resolve(&expr, kind));
+        let resolved = Expr::of(node).and_then(|expr| {
+            if expr.filters.iter().any(makes_flags) {
+                self.problems.remark(node, "`map` makes the texts \"true\" and \"false\", not flags; for a flag write two rules with `when`");
+            }
+            self.resolve(&expr, kind)
+        });
         resolved
             .map_err(|message| self.problems.at(node, message))
             .ok()
@@ -140,6 +145,12 @@ fn look(ty: Type, form: &Form, inside: bool) -> Result<Look, String> {
         (Type::Json, _) => Look::Record(Box::new(Look::Any)),
         (Type::TextList, _) => Look::List(Box::new(Look::Text)),
     })
+}
+
+/// Whether it looks as if it were to make flags.
+fn makes_flags(filter: &Filter) -> bool {
+    let flag = |word: &String| word.ends_with("=true") || word.ends_with("=false");
+    filter.name == "map" && filter.args.iter().any(flag)
 }
 
 fn needs_shape(of: Kind) -> String {

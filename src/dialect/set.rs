@@ -60,7 +60,7 @@ impl Dialects {
         let mut list = Vec::new();
         for (name, file, text) in &files {
             match compile(name, file, text) {
-                Ok(dialect) => list.push(Arc::new(Dialect {
+                Ok((dialect, _)) => list.push(Arc::new(Dialect {
                     index: list.len(),
                     ..dialect
                 })),
@@ -95,8 +95,7 @@ impl Dialects {
 /// Every mistake in it.
 pub fn check_file(path: &Path) -> Result<Checked, Vec<DialectError>> {
     let (name, file, text) = read_file(path).map_err(|e| vec![e])?;
-    let dialect = compile(&name, &file, &text)?;
-    let mut remarks = dialect.remarks();
+    let (dialect, mut remarks) = compile(&name, &file, &text)?;
     if BUILT_IN.iter().any(|(built_in, _)| *built_in == name) {
         remarks.push(format!(
             "in dialects.dir it replaces the built-in \"{name}\""

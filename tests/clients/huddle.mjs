@@ -75,6 +75,7 @@ await check('Huddle: every event in both directions', () =>
     await refused(m, 'forbidden', 'post', { room, text: 'boo', author: ann.id });
     await refused(a1, 'too_large', 'post', { room, text: 'x'.repeat(2001) });
     await refused(a1, 'invalid', 'mood', 'dancing');
+    a1.socket.emit('warble', 'a word that no log has');
     a1.socket.emit('post', { room });
     assert.equal((await a1.next('oops')).code, 'invalid');
   }));
