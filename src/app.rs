@@ -144,24 +144,11 @@ pub fn dialects(config: &Config) -> Result<Arc<Dialects>, StartError> {
     let dialects = Dialects::load(dir).map_err(StartError::Dialects)?;
     for (index, socket) in config.socket.iter().enumerate() {
         if dialects.get(&socket.dialect).is_none() {
-            let (name, known) = (socket.dialect.clone(), known_dialects(config, &dialects));
+            let (name, known) = (socket.dialect.clone(), dialects.known());
             return Err(StartError::UnknownDialect { index, name, known });
         }
     }
     Ok(Arc::new(dialects))
-}
-
-/// The names that there are, for whoever gave another, and where those of a folder would be.
-pub fn known_dialects(config: &Config, dialects: &Dialects) -> String {
-    let names: Vec<_> = dialects.names().collect();
-    let mut known = names.join(", ");
-    if config.dialects.dir.as_os_str().is_empty() {
-        known.push_str(
-            "; for files of your own set dialects.dir, in the configuration file or as \
-             PORCHLIGHT_DIALECTS_DIR",
-        );
-    }
-    known
 }
 
 /// Who is who, by the configuration; with a secret of the node's own where none is configured.

@@ -197,7 +197,7 @@ fn print_dialect(cli: &Cli, dialect: &str, print: fn(&Dialect) -> String) -> Res
         Some(dialect) => cli::print(&print(&dialect)),
         None => Err(Failure::other(format!(
             "there is no dialect \"{dialect}\", only {}",
-            app::known_dialects(&config, &dialects)
+            dialects.known()
         ))),
     }
 }

@@ -87,6 +87,7 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
         index: 0,
         description,
         follows,
+        presence: templates.presence,
         shapes: templates.shapes(),
         names,
         wants,

@@ -110,6 +110,7 @@ pub struct Dialect {
     index: usize,
     description: String,
     follows: bool,
+    presence: bool,
     shapes: Vec<Arc<Shape>>,
     /// By rule, its event's name.
     names: Vec<String>,
@@ -213,6 +214,12 @@ impl Dialect {
     /// such a connection was handed counts as delivered, because its client confirms nothing.
     pub fn follows(&self) -> bool {
         self.follows
+    }
+
+    /// Whether clients are told of participants how they are, so that somebody must ask
+    /// ([`Chat::add_presence`](crate::chat::Chat::add_presence)) before a conversation is shown.
+    pub fn shows_presence(&self) -> bool {
+        self.presence
     }
 
     /// Whether a client has words to say who it is.

@@ -10,7 +10,7 @@ use super::{
     render::{Form, Pick, Source},
     source::Node,
     template::Templates,
-    vocabulary::{Kind, Type},
+    vocabulary::{Kind, Type, is_presence},
 };
 
 const FILTERS: [&str; 4] = ["ms", "excerpt", "map", "shape"];
@@ -53,6 +53,7 @@ impl Templates<'_> {
             }
             if let Term::Path(path) = term {
                 let (source, this, may_be_absent) = resolve(kind, path)?;
+                self.presence |= is_presence(kind, path);
                 match ty {
                     Some(ty) if !same(ty, this) => {
                         return Err("the paths around `or` are of different types".into());

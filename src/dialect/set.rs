@@ -26,6 +26,8 @@ const BUILT_IN: &[(&str, &str)] = &[
 /// Every dialect that connections can choose.
 pub struct Dialects {
     list: Vec<Arc<Dialect>>,
+    /// Whether a folder was named.
+    has_folder: bool,
 }
 
 impl Dialects {
@@ -68,7 +70,10 @@ impl Dialects {
             }
         }
         match errors.is_empty() {
-            true => Ok(Self { list }),
+            true => Ok(Self {
+                list,
+                has_folder: dir.is_some(),
+            }),
             false => Err(errors),
         }
     }
@@ -81,6 +86,18 @@ impl Dialects {
     /// The names, by [`Dialect::index`].
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.list.iter().map(|d| d.name.as_str())
+    }
+
+    /// The names for whoever gave another, and where those of a folder would be.
+    pub fn known(&self) -> String {
+        let names = self.names().collect::<Vec<_>>().join(", ");
+        match self.has_folder {
+            true => names,
+            false => format!(
+                "{names}; for files of your own set dialects.dir, in the configuration file or as \
+                 PORCHLIGHT_DIALECTS_DIR"
+            ),
+        }
     }
 
     /// The dialects, by [`Dialect::index`].

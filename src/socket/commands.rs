@@ -172,7 +172,12 @@ async fn join(
         .open(&session.actor, &conversation, page, None)
         .await
     {
-        Ok(joined) => {
+        Ok(mut joined) => {
+            if session.dialect.shows_presence() {
+                edge.chat
+                    .add_presence(&mut [&mut joined.conversation])
+                    .await;
+            }
             edge.hub.admit(&conversation, session);
             let entered = vec![(conversation, joined.last_seq)];
             Ok(Done {
@@ -212,7 +217,12 @@ async fn sync(
         }
     }
     match edge.chat.sync(&session.actor, conversations).await {
-        Ok(synced) => {
+        Ok(mut synced) => {
+            if session.dialect.shows_presence() {
+                let joined = synced.conversations.iter_mut();
+                let mut shown: Vec<_> = joined.map(|j| &mut j.conversation).collect();
+                edge.chat.add_presence(&mut shown).await;
+            }
             for id in &synced.gone {
                 edge.hub.leave(id, session);
             }
