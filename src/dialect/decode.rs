@@ -149,10 +149,33 @@ fn claimed(
 /// escaped; empty if it has none.
 pub fn event_of(packet: &str) -> String {
     let after = packet.trim_start().strip_prefix('[').unwrap_or_default();
-    let first = serde_json::Deserializer::from_str(after).into_iter::<String>();
-    let name = first.filter_map(Result::ok).next().unwrap_or_default();
+    let mut values = serde_json::Deserializer::from_str(after).into_iter::<String>();
+    let name = values.next().and_then(Result::ok).unwrap_or_default();
     name.chars()
         .take(MAX_SHOWN)
         .flat_map(char::escape_debug)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::event_of;
+
+    #[test]
+    fn names_of_events_are_fit_for_a_log() {
+        let long = format!("[\"{}\"]", "x".repeat(200));
+        for (packet, name) in [
+            (r#"["say",{"text":"secret"}]"#, "say"),
+            (r#" [ "say" ]"#, "say"),
+            (r#"["a\n\u001b[31mb","c"]"#, "a\\n\\u{1b}[31mb"),
+            (&long, &"x".repeat(64)),
+            (r#"[{"text":"secret"}]"#, ""),
+            (r#"[7,"secret"]"#, ""),
+            ("[]", ""),
+            ("", ""),
+            (r#"["say"#, ""),
+        ] {
+            assert_eq!(event_of(packet), name, "{packet}");
+        }
+    }
 }
