@@ -76,8 +76,7 @@ pub fn dialects(config: &Config) -> Result<Arc<Dialects>, StartError> {
     let dialects = Dialects::load(dir).map_err(StartError::Dialects)?;
     for (index, socket) in config.socket.iter().enumerate() {
         if dialects.get(&socket.dialect).is_none() {
-            let known: Vec<_> = dialects.names().collect();
-            let (name, known) = (socket.dialect.clone(), known.join(", "));
+            let (name, known) = (socket.dialect.clone(), dialects.known());
             return Err(StartError::UnknownDialect { index, name, known });
         }
     }

@@ -79,15 +79,17 @@ pub struct TokenArgs {
 /// What to do with a dialect.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum DialectCommand {
-    /// Print a dialect's events as a table, a built-in one's or one's of dialects.dir
+    /// Print a dialect's events as a table, a built-in one's, one's of dialects.dir or a file's
     Show {
-        /// Its name, such as standard
-        name: String,
+        /// Its name, such as standard, or its file, such as ./mine.toml
+        #[arg(value_name = "NAME|FILE")]
+        dialect: String,
     },
     /// Print a dialect's events as TypeScript, for socket.io-client
     Types {
-        /// Its name, such as standard
-        name: String,
+        /// Its name, such as standard, or its file, such as ./mine.toml
+        #[arg(value_name = "NAME|FILE")]
+        dialect: String,
     },
     /// Check a dialect's file: tell every mistake, and what may not be meant so
     Check {
@@ -288,7 +290,7 @@ mod tests {
         assert_eq!(
             show.command(),
             Command::Dialect(DialectCommand::Show {
-                name: "direct".into()
+                dialect: "direct".into()
             })
         );
     }

@@ -12,8 +12,8 @@ use crate::{
     app::{self, Listeners, StartError},
     chat::Profile,
     cli::{self, Cli, Command, DialectCommand, Failure, TokenArgs},
-    config::{Config, ConfigErrors, DEFAULT, Finding, Loaded, Origin},
-    dialect::{self, Dialect, DialectError},
+    config::{Config, ConfigErrors, DEFAULT, Finding, Loaded, Origin, local_secret_file},
+    dialect::{self, Checked, Dialect, DialectError},
     seed,
     shutdown::{Shutdown, Stopped},
     store, telemetry,
@@ -28,11 +28,11 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Migrate => migrate(&cli.load()?.config),
         Command::Token(args) => token(cli.load()?.config, args),
         Command::Seed => seed(cli.load()?.config),
-        Command::Dialect(DialectCommand::Show { name }) => {
-            print_dialect(&cli.load()?.config, &name, Dialect::describe)
+        Command::Dialect(DialectCommand::Show { dialect }) => {
+            print_dialect(cli, &dialect, Dialect::describe)
         }
-        Command::Dialect(DialectCommand::Types { name }) => {
-            print_dialect(&cli.load()?.config, &name, Dialect::types)
+        Command::Dialect(DialectCommand::Types { dialect }) => {
+            print_dialect(cli, &dialect, Dialect::types)
         }
         Command::Dialect(DialectCommand::Check { file }) => check_dialect(&file),
     }
@@ -60,19 +60,23 @@ fn runtime() -> Result<Runtime, Failure> {
 }
 
 fn serve(loaded: Loaded) -> Result<(), Failure> {
-    let Loaded {
-        config, warnings, ..
-    } = loaded;
+    let config = loaded.config.clone();
     telemetry::init_logging(&config.log).map_err(Failure::other)?;
-    for warning in &warnings {
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     runtime()?.block_on(async {
+        let failed = |e| match about_dialects(&loaded, &e) {
+            Some(found) => ConfigErrors(vec![found]).into(),
+            None => Failure::from(e),
+        };
         let listeners = Listeners::bind(&config).await?;
         let shutdown = Shutdown::new();
         shutdown.listen_signals().map_err(Failure::other)?;
         let told = welcome(&config);
-        let running = app::start(config, listeners, &shutdown).await?;
+        let running = app::start(config, listeners, &shutdown)
+            .await
+            .map_err(failed)?;
         // People read this, programs read the log; whoever closed stdout does not want it.
         let _ = io::stdout().write_all(told.as_bytes());
         match running.wait().await {
@@ -110,15 +114,23 @@ fn welcome(config: &Config) -> String {
 fn check_config(loaded: &Loaded) -> Result<(), Failure> {
     let further = match app::dialects(&loaded.config) {
         Ok(_) => Vec::new(),
-        Err(e @ StartError::UnknownDialect { index, .. }) => {
-            vec![loaded.finding(&format!("socket[{index}].dialect"), e.to_string())]
-        }
-        Err(e @ StartError::UnknownNodeDialect { .. }) => {
-            vec![loaded.finding("emitters.node_dialect", e.to_string())]
-        }
-        Err(e) => vec![loaded.finding("dialects.dir", e.to_string())],
+        Err(e) => about_dialects(loaded, &e).into_iter().collect(),
     };
     cli::print(&cli::check_config(loaded, further)?)
+}
+
+/// A failure that is about dialects, with the origin of the key that led to it.
+fn about_dialects(loaded: &Loaded, e: &StartError) -> Option<Finding> {
+    match e {
+        StartError::UnknownDialect { index, .. } => {
+            Some(loaded.finding(&format!("socket[{index}].dialect"), e.to_string()))
+        }
+        StartError::UnknownNodeDialect { .. } => {
+            Some(loaded.finding("emitters.node_dialect", e.to_string()))
+        }
+        StartError::Dialects(_) => Some(loaded.finding("dialects.dir", e.to_string())),
+        _ => None,
+    }
 }
 
 fn migrate(config: &Config) -> Result<(), Failure> {
@@ -140,6 +152,16 @@ fn token(mut config: Config, args: TokenArgs) -> Result<(), Failure> {
         id: args.user,
     };
     let ttl = args.ttl.unwrap_or(config.auth.socket_token_ttl);
+    if !config.auth.has_verifier() {
+        let file = local_secret_file(&config.server.data_dir);
+        let file = std::path::absolute(&file).unwrap_or(file);
+        // For people; where standard error is closed nobody reads it.
+        let _ = writeln!(
+            io::stderr(),
+            "porchlight: no secret is configured, so this token is signed with the one in {}",
+            file.display()
+        );
+    }
     let auth = app::authenticator(&mut config)?;
     cli::print(&auth.mint(&profile, ttl).map_err(Failure::other)?.token)
 }
@@ -153,9 +175,13 @@ fn seed(config: Config) -> Result<(), Failure> {
     })
 }
 
-fn check_dialect(file: &Path) -> Result<(), Failure> {
+fn checked(file: &Path) -> Result<Checked, Failure> {
     let mistakes = |errors: Vec<DialectError>| errors.iter().map(ToString::to_string).collect();
-    let checked = dialect::check_file(file).map_err(|e| Failure::Mistakes(mistakes(e)))?;
+    dialect::check_file(file).map_err(|e| Failure::Mistakes(mistakes(e)))
+}
+
+fn check_dialect(file: &Path) -> Result<(), Failure> {
+    let checked = checked(file)?;
     let mut text = format!("OK\n{}", checked.dialect.describe());
     for remark in checked.remarks {
         let _ = writeln!(text, "remark: {remark}");
@@ -163,18 +189,18 @@ fn check_dialect(file: &Path) -> Result<(), Failure> {
     cli::print(&text)
 }
 
-fn print_dialect(
-    config: &Config,
-    name: &str,
-    print: fn(&Dialect) -> String,
-) -> Result<(), Failure> {
-    let dialects = app::dialects(config)?;
-    let known = || dialects.names().collect::<Vec<_>>().join(", ");
-    match dialects.get(name) {
+fn print_dialect(cli: &Cli, dialect: &str, print: fn(&Dialect) -> String) -> Result<(), Failure> {
+    // No name has a dot or a slash.
+    if dialect.contains(['.', '/']) {
+        return cli::print(&print(&checked(Path::new(dialect))?.dialect));
+    }
+    let config = cli.load()?.config;
+    let dialects = app::dialects(&config)?;
+    match dialects.get(dialect) {
         Some(dialect) => cli::print(&print(&dialect)),
         None => Err(Failure::other(format!(
-            "there is no dialect \"{name}\", only {}",
-            known()
+            "there is no dialect \"{dialect}\", only {}",
+            dialects.known()
         ))),
     }
 }

@@ -127,6 +127,8 @@ pub struct Participant {
     pub delivered_seq: u64,
     /// When the user's last device left, as the database knows it.
     pub last_seen: Option<Millis>,
+    /// How they are, where [`Chat::add_presence`](super::Chat::add_presence) was asked.
+    pub presence: Option<PresenceInfo>,
 }
 
 /// A conversation with its present participants.

@@ -1,13 +1,16 @@
 //! Users and their presence: one online and one offline per user, however many devices.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use futures_util::StreamExt;
 use serde_json::value::RawValue;
 
 use super::{
-    Absence, Actor, Chat, ChatError, ChatResult, DeviceId, Envelope, Event, Millis, PresenceChange,
-    PresenceInfo, Profile, Status, UserId,
+    Absence, Actor, Chat, ChatError, ChatResult, Conversation, DeviceId, Envelope, Event, Millis,
+    PresenceChange, PresenceInfo, Profile, Status, UserId,
 };
 
 /// Users who hear of one user's presence at most.
@@ -181,6 +184,28 @@ impl Chat {
             }
         }
         Ok(infos)
+    }
+
+    /// Adds to the participants how they are, in one question for all. Left out while whoever
+    /// knows cannot be reached, because a conversation is worth having without it.
+    pub async fn add_presence(&self, conversations: &mut [&mut Conversation]) {
+        let participants = conversations.iter().flat_map(|c| &c.participants);
+        let mut users: Vec<_> = participants.map(|p| p.profile.id.clone()).collect();
+        users.sort_unstable();
+        users.dedup();
+        let infos = match self.presence.get(&users).await {
+            Ok(infos) => infos,
+            Err(e) => {
+                tracing::warn!(cause = %e, "answering without presence");
+                return;
+            }
+        };
+        let known: HashMap<_, _> = infos.iter().map(|info| (&info.user, info)).collect();
+        for conversation in conversations {
+            for participant in &mut conversation.participants {
+                participant.presence = known.get(&participant.profile.id).copied().cloned();
+            }
+        }
     }
 
     /// Users announced online, a page by id.

@@ -124,7 +124,9 @@ impl Checker<'_> {
         }
         let dialects = &config.dialects.dir;
         if !dialects.as_os_str().is_empty() && !dialects.is_dir() {
-            let problem = format!("there is no folder {}", dialects.display());
+            let whole = std::path::absolute(dialects);
+            let whole = whole.as_deref().unwrap_or(dialects);
+            let problem = format!("there is no folder {}", whole.display());
             self.refuse("dialects.dir", problem);
         }
         for (i, path) in config.auth.public_key_files.iter().enumerate() {

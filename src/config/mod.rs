@@ -25,7 +25,7 @@ pub use level::{Directive, parse_directives};
 pub use load::{Changed, Loaded, Sources, load};
 pub use redis::RedisAddress;
 pub use schema::{DEFAULT, Key, keys};
-pub use secret::local_secret;
+pub use secret::{local_secret, local_secret_file};
 
 /// The whole configuration, checked. Not `Debug`: it holds secrets, which are never printed.
 #[derive(Clone, Deserialize)]

@@ -4,7 +4,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -14,6 +14,11 @@ const BYTES: usize = 32;
 /// Characters of [`BYTES`] in base64 without padding.
 const CHARACTERS: usize = 43;
 
+/// Where [`local_secret`] is kept.
+pub fn local_secret_file(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE)
+}
+
 /// The node's own HS256 secret: the one in `data_dir/secret`, made now if there is none, so that
 /// tokens stay valid over restarts. The file belongs to its owner alone (mode 0600). Processes
 /// that start at the same time get the same secret.
@@ -22,7 +27,7 @@ const CHARACTERS: usize = 43;
 /// The folder or file cannot be read or made, or the file holds something else. The message names
 /// the file and never what it holds.
 pub fn local_secret(data_dir: &Path) -> io::Result<String> {
-    let path = data_dir.join(FILE);
+    let path = local_secret_file(data_dir);
     let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     match read(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}

@@ -27,6 +27,16 @@ pub(super) struct Binding {
     /// Whether the dialect requires what the command does not.
     pub required: bool,
     pub checks: Vec<Check>,
+    /// The words that clients may say, where not every text will do.
+    pub words: Option<Vec<String>>,
+}
+
+impl Binding {
+    /// What a text must be that is none of the words that clients may say.
+    fn one_of(&self) -> String {
+        let words = self.words.as_deref().unwrap_or_default();
+        format!("must be one of {}", words.join(", "))
+    }
 }
 
 #[derive(Debug)]
@@ -103,15 +113,26 @@ impl<'r, 'a> Arguments<'r, 'a> {
 
     /// That a field is not there.
     pub(super) fn missing(&self, field: usize) -> Failure {
-        let slot = self.bindings[field].as_ref().and_then(|b| {
+        self.none_of(&[field])
+    }
+
+    /// That none of the fields is there, of which one must be.
+    pub(super) fn none_of(&self, fields: &[usize]) -> Failure {
+        let bound = fields.iter().filter_map(|f| self.bindings[*f].as_ref());
+        let slots = bound.filter_map(|b| {
             b.terms.iter().find_map(|t| match t {
                 Given::Slot(slot) => Some(*slot),
                 _ => None,
             })
         });
-        match slot.map(|slot| &self.infos[slot]) {
-            Some(info) if !info.whole => Failure::Missing(info.label.clone()),
-            _ => Failure::Other,
+        let infos = slots.map(|slot| &self.infos[slot]);
+        let labels: Vec<&str> = infos
+            .filter(|info| !info.whole)
+            .map(|info| info.label.as_str())
+            .collect();
+        match labels.is_empty() {
+            true => Failure::Other,
+            false => Failure::Missing(labels.join(" or ")),
         }
     }
 
@@ -187,8 +208,7 @@ impl<'r, 'a> Arguments<'r, 'a> {
                 }
                 Check::OneOf(words) => {
                     if !words.iter().any(|w| *w == *text) {
-                        let must = format!("must be one of {}", words.join(", "));
-                        return self.refuse(slot, &must);
+                        return self.refuse(slot, &binding.one_of());
                     }
                 }
                 Check::Map(words) => {
@@ -228,21 +248,10 @@ impl<'r, 'a> Arguments<'r, 'a> {
         let Some((text, slot)) = self.checked_text(field)? else {
             return Ok(None);
         };
-        match (Status::parse(&text), slot) {
-            (None, Some(slot)) => {
-                let must = format!(
-                    "must be one of {}",
-                    Status::ALL.map(Status::as_str).join(", ")
-                );
-                self.refuse(slot, &must)
-            }
-            (status, _) => Ok(status),
+        match (Status::parse(&text), slot, &self.bindings[field]) {
+            (None, Some(slot), Some(binding)) => self.refuse(slot, &binding.one_of()),
+            (status, ..) => Ok(status),
         }
-    }
-
-    /// Whether the alternative gives the field a value at all.
-    pub(super) fn binds(&self, field: usize) -> bool {
-        self.bindings[field].is_some()
     }
 
     pub(super) fn id(&self, field: usize) -> Read<ConversationId> {

@@ -244,7 +244,7 @@ fn recipient(args: &Arguments<'_, '_>) -> Result<Recipient, Failure> {
     match (receiver, conversation) {
         (Some(user), conversation) => Ok(Recipient::User { user, conversation }),
         (None, Some(conversation)) => Ok(Recipient::Conversation(conversation)),
-        (None, None) => Err(args.missing(if args.binds(0) { 0 } else { 5 })),
+        (None, None) => Err(args.none_of(&[0, 5])),
     }
 }
 
@@ -255,7 +255,7 @@ fn receipt(args: &Arguments<'_, '_>) -> Result<ReceiptTarget, Failure> {
         messages: args.ids(1)?.unwrap_or_default(),
     };
     if target.conversation.is_none() && target.messages.is_empty() {
-        return Err(args.missing(1));
+        return Err(args.none_of(&[0, 1]));
     }
     Ok(target)
 }

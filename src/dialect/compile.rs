@@ -24,15 +24,23 @@ const SECTIONS: [&str; 10] = [
     "out",
 ];
 
-/// Compiles a file, or tells everything that is wrong with it.
-pub(super) fn compile(name: &str, file: &str, text: &str) -> Result<Dialect, Vec<DialectError>> {
+/// Compiles a file, with remarks on what may not be meant so, or tells everything that is wrong
+/// with it.
+pub(super) fn compile(
+    name: &str,
+    file: &str,
+    text: &str,
+) -> Result<(Dialect, Vec<String>), Vec<DialectError>> {
     let mut problems = Problems::new(file);
     let dialect = match Node::parse(text, &mut problems) {
         Some(root) => compile_root(name, &root, &mut problems),
         None => None,
     };
     match dialect {
-        Some(dialect) if problems.is_empty() => Ok(dialect),
+        Some(dialect) if problems.is_empty() => {
+            let remarks = [dialect.remarks(), problems.into_remarks()].concat();
+            Ok((dialect, remarks))
+        }
         _ => Err(problems.into_vec()),
     }
 }
@@ -79,6 +87,7 @@ fn compile_root(name: &str, root: &Node, problems: &mut Problems) -> Option<Dial
         index: 0,
         description,
         follows,
+        presence: templates.presence,
         shapes: templates.shapes(),
         names,
         wants,
@@ -223,9 +232,23 @@ fn in_rule(node: &Node, templates: &mut Templates<'_>) -> Option<(Rule, Captures
     Some((rule, captures))
 }
 
+/// TOML takes a dot in a name without quotes for a table in a table.
+fn no_command(node: &Node) -> String {
+    let inner = match &node.value {
+        Value::Table(members) => members.iter().find(|(_, n)| n.get("command").is_some()),
+        _ => None,
+    };
+    match (inner, node.key.strip_prefix("in.")) {
+        (Some((name, _)), Some(outer)) if !outer.contains('"') => {
+            format!("needs `command`; a name with a dot has quotes: [in.\"{outer}.{name}\"]")
+        }
+        _ => "needs `command`".to_owned(),
+    }
+}
+
 fn command(node: &Node, problems: &mut Problems) -> Option<&'static Spec> {
     let Some(command) = node.get("command") else {
-        problems.at(node, "needs `command`");
+        problems.at(node, no_command(node));
         return None;
     };
     let name = command.text(problems)?;

@@ -10,6 +10,9 @@ use super::{
     look,
 };
 
+/// Characters of an unknown event's name in a log.
+const MAX_SHOWN: usize = 64;
+
 impl Dialect {
     /// Decodes a Socket.IO event given as it came: the JSON array `["name", argument, ...]`.
     ///
@@ -140,4 +143,39 @@ fn claimed(
         }
     }
     Ok(claimed)
+}
+
+/// The name of an event given as it came, for logs: at most 64 characters, control characters
+/// escaped; empty if it has none.
+pub fn event_of(packet: &str) -> String {
+    let after = packet.trim_start().strip_prefix('[').unwrap_or_default();
+    let mut values = serde_json::Deserializer::from_str(after).into_iter::<String>();
+    let name = values.next().and_then(Result::ok).unwrap_or_default();
+    name.chars()
+        .take(MAX_SHOWN)
+        .flat_map(char::escape_debug)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::event_of;
+
+    #[test]
+    fn names_of_events_are_fit_for_a_log() {
+        let long = format!("[\"{}\"]", "x".repeat(200));
+        for (packet, name) in [
+            (r#"["say",{"text":"secret"}]"#, "say"),
+            (r#" [ "say" ]"#, "say"),
+            (r#"["a\n\u001b[31mb","c"]"#, "a\\n\\u{1b}[31mb"),
+            (&long, &"x".repeat(64)),
+            (r#"[{"text":"secret"}]"#, ""),
+            (r#"[7,"secret"]"#, ""),
+            ("[]", ""),
+            ("", ""),
+            (r#"["say"#, ""),
+        ] {
+            assert_eq!(event_of(packet), name, "{packet}");
+        }
+    }
 }

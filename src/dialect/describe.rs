@@ -57,7 +57,9 @@ impl Dialect {
             ]));
         }
         table(&mut text, &rows);
-        text.push_str("* under a condition\n");
+        if self.out.iter().flatten().any(|r| !r.conditions.is_empty()) {
+            text.push_str("* under a condition\n");
+        }
         if self.follows {
             text.push_str(
                 "Connections hear all conversations of their user, without joining them.\n",

@@ -70,7 +70,7 @@ impl Expr {
         for (i, token) in parts.next().unwrap_or_default().iter().enumerate() {
             match (i % 2, token) {
                 (1, Token::Word(word)) if word == "or" => {}
-                (1, _) => return Err("expected `or` or `|` between terms".into()),
+                (1, _) => return Err(between(text)),
                 (_, Token::Quoted(text)) => terms.push(Term::Text(text.clone())),
                 (_, Token::Word(word)) => terms.push(term(word)?),
                 (_, Token::Pipe) => {}
@@ -91,6 +91,16 @@ impl Expr {
             .collect::<Result<_, _>>()?;
         Ok(Self { terms, filters })
     }
+}
+
+/// That there are words one after the other; perhaps they are a text.
+fn between(text: &str) -> String {
+    let words = text.split('|').next().unwrap_or_default().trim();
+    let mut message = "expected `or` or `|` between terms".to_owned();
+    if !words.contains('\'') {
+        message.push_str(&format!("; a text of its own is written \"'{words}'\""));
+    }
+    message
 }
 
 fn term(word: &str) -> Result<Term, String> {

@@ -11,6 +11,7 @@ use super::{
     source::{Node, Problems, Value},
     text::push_text,
     tree::Tree,
+    words,
 };
 use crate::chat::{ConversationId, Status};
 
@@ -34,6 +35,15 @@ pub(super) struct Captures {
     /// By slot.
     pub infos: Vec<SlotInfo>,
     paths: Vec<(Path, bool)>,
+}
+
+/// Whether an alternative applies without a field.
+#[derive(Clone, Copy, PartialEq)]
+enum Need {
+    No,
+    Field,
+    /// Of the fields with that name here, one at least must be there.
+    AnyOf(&'static str),
 }
 
 /// One way to read an event's arguments.
@@ -192,9 +202,14 @@ impl Captures {
                 problems.at(node, message);
             }
             bindings.push(bound.and_then(|(_, node)| {
-                let alone = spec.any_of.contains(&field.name)
-                    && spec.any_of.iter().filter(|name| is_bound(name)).count() == 1;
-                self.binding(field, node, field.required || alone, &mut tree)
+                let rivals = spec.any_of.iter().filter(|name| is_bound(name)).count();
+                let need = match spec.any_of.contains(&field.name) {
+                    true if rivals > 1 => Need::AnyOf(spec.any_of[0]),
+                    true => Need::Field,
+                    false if field.required => Need::Field,
+                    false => Need::No,
+                };
+                self.binding(field, node, need, &mut tree)
                     .map_err(|message| problems.at(node, message))
                     .ok()
             }));
@@ -218,12 +233,11 @@ impl Captures {
         }
     }
 
-    /// `needed`: whether the alternative does not apply without the field.
     fn binding(
         &mut self,
         field: &Field,
         node: &Node,
-        needed: bool,
+        need: Need,
         tree: &mut Tree,
     ) -> Result<Binding, String> {
         if let Value::Table(members) = &node.value {
@@ -231,14 +245,24 @@ impl Captures {
         }
         let expr = Expr::of(node)?;
         let (checks, required) = checks(field, &expr.filters)?;
+        let constant = expr.terms.iter().any(|t| !matches!(t, Term::Path(_)));
+        if field.ty == FieldType::Status {
+            words::check_statuses(&checks)?;
+        }
         let mut binding = Binding {
             terms: Vec::new(),
             required,
+            words: words::accepted(field.ty, &checks),
             checks,
         };
-        let constant = expr.terms.iter().any(|t| !matches!(t, Term::Path(_)));
+        let needed = required || need == Need::Field;
+        let any_of = match need {
+            _ if constant => None,
+            Need::AnyOf(group) => Some(group),
+            _ => needed.then_some(field.name),
+        };
         // Where there are several names for it, no single one is needed.
-        let optional = constant || expr.terms.len() > 1 || !(needed || required);
+        let optional = constant || expr.terms.len() > 1 || !needed;
         let mut paths = Vec::new();
         for (i, term) in expr.terms.iter().enumerate() {
             let Term::Path(path) = term else {
@@ -249,15 +273,15 @@ impl Captures {
                 continue;
             };
             let path = Path::parse(path)?;
-            let shown = look(field.ty, &binding.checks);
-            tree.add(&path, field.name, optional, shown);
+            let shown = look(field.ty, binding.words.clone());
+            tree.add(&path, field.name, optional, any_of, shown);
             paths.push(path.clone());
             let raw = matches!(field.ty, FieldType::Object | FieldType::Uploads);
             let slot = self.slot(path, raw)?;
             self.keep(slot, field.ty);
             binding.terms.push(Given::Slot(slot));
         }
-        if !constant && (needed || required) {
+        if !constant && needed {
             tree.need_one(&paths);
         }
         Ok(binding)
@@ -280,7 +304,7 @@ impl Captures {
                 return Err(format!("`{name}` must be one path without filters"));
             };
             let path = Path::parse(path)?;
-            tree.add(&path, name, true, Look::Any);
+            tree.add(&path, name, true, None, Look::Any);
             let mut key = String::new();
             push_text(&mut key, name);
             parts.push((key, self.slot(path, true)?));
@@ -289,26 +313,13 @@ impl Captures {
             terms: vec![Given::Object(parts)],
             required: false,
             checks: Vec::new(),
+            words: None,
         })
     }
 }
 
-/// What a field of that type takes.
-fn look(ty: FieldType, checks: &[Check]) -> Look {
-    let mut words: Option<Vec<String>> = match ty {
-        FieldType::Status => Some(Status::ALL.map(|s| s.as_str().to_owned()).to_vec()),
-        _ => None,
-    };
-    // Backwards: what is asked for last is what a word must come to.
-    for check in checks.iter().rev() {
-        match (check, &mut words) {
-            (Check::OneOf(allowed), _) => words = Some(allowed.clone()),
-            (Check::Map(pairs), Some(words)) => {
-                words.extend(pairs.iter().map(|(from, _)| from.clone()));
-            }
-            _ => {}
-        }
-    }
+/// What a field of that type takes, or which words if not every text will do.
+fn look(ty: FieldType, words: Option<Vec<String>>) -> Look {
     match (ty, words) {
         (_, Some(words)) => Look::Choice(words),
         (FieldType::Ids, _) => Look::Either(vec![Look::Text, Look::List(Box::new(Look::Text))]),

@@ -46,7 +46,20 @@ pub(super) struct Member {
     pub optional: bool,
     /// Whether people are spared of it, because it says nothing that is not known.
     pub hidden: bool,
+    /// Of the optional members with the same name here, one at least must be there.
+    pub any_of: Option<&'static str>,
     pub look: Look,
+}
+
+impl Member {
+    /// As people see it, but for whether it is optional.
+    fn sketch(&self, mark: &str) -> String {
+        let name = &self.name;
+        match self.look.sketch() {
+            Some(sketch) => format!("{name}{mark}: {sketch}"),
+            None => format!("{name}{mark}"),
+        }
+    }
 }
 
 /// An element of a list, or an argument.
@@ -108,6 +121,7 @@ impl Part {
             name: name.to_owned(),
             optional,
             hidden: false,
+            any_of: None,
             look,
         })
     }
@@ -115,24 +129,38 @@ impl Part {
 
 /// The members of an object as people see them.
 pub(super) fn members(parts: &[Part]) -> String {
+    let mut told = Vec::new();
     let shown = parts.iter().filter_map(|part| match part {
         Part::Member(member) if member.hidden => None,
-        Part::Member(Member {
-            name,
-            optional,
-            look,
-            ..
-        }) => {
-            let mark = if *optional { "?" } else { "" };
-            Some(match look.sketch() {
-                Some(sketch) => format!("{name}{mark}: {sketch}"),
-                None => format!("{name}{mark}"),
-            })
+        Part::Member(member) => {
+            let rivals = rivals(member, parts);
+            let Some(group) = member.any_of.filter(|_| rivals.len() > 1) else {
+                return Some(member.sketch(if member.optional { "?" } else { "" }));
+            };
+            if told.contains(&group) {
+                return None;
+            }
+            told.push(group);
+            let names = rivals.iter().map(|rival| rival.sketch(""));
+            Some(names.collect::<Vec<_>>().join(" or "))
         }
         Part::All(shape) => Some(members(&shape.parts)),
         Part::Others => Some("...".to_owned()),
     });
     shown.collect::<Vec<_>>().join(", ")
+}
+
+/// The optional members of which, with this one, one at least must be there.
+fn rivals<'a>(member: &Member, parts: &'a [Part]) -> Vec<&'a Member> {
+    let optional = |part: &'a Part| match part {
+        Part::Member(m) if m.optional && !m.hidden => Some(m),
+        _ => None,
+    };
+    let members = parts.iter().filter_map(optional);
+    match member.any_of.filter(|_| member.optional) {
+        Some(group) => members.filter(|m| m.any_of == Some(group)).collect(),
+        None => Vec::new(),
+    }
 }
 
 /// The elements of a list, or arguments, as people see them.

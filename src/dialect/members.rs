@@ -109,6 +109,10 @@ pub(super) const PARTICIPANT: &[Member] = members!(Item::Participant(p) => {
     "read_at" (optional): Type::Time => time(p.read_at);
     "delivered_seq": Type::Number => Datum::Number(p.delivered_seq);
     "last_seen" (optional): Type::Time => time(p.last_seen);
+    "online" (optional): Type::Flag =>
+        p.presence.as_ref().map_or(Datum::Absent, |info| Datum::Flag(info.online));
+    "status" (optional): Type::Choice(statuses) =>
+        maybe(p.presence.as_ref().map(|info| info.status.as_str()));
 });
 
 pub(super) const CONVERSATION: &[Member] = members!(Item::Conversation(c) => {

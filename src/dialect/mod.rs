@@ -34,6 +34,7 @@ mod text;
 mod tree;
 mod types;
 mod vocabulary;
+mod words;
 
 use std::sync::Arc;
 
@@ -50,6 +51,7 @@ use self::{
 };
 
 pub use self::{
+    decode::event_of,
     set::{Checked, Dialects, check_file},
     source::DialectError,
 };
@@ -107,6 +109,7 @@ pub struct Dialect {
     index: usize,
     description: String,
     follows: bool,
+    presence: bool,
     shapes: Vec<Arc<Shape>>,
     /// By rule, its event's name.
     names: Vec<String>,
@@ -207,6 +210,12 @@ impl Dialect {
     /// such a connection was handed counts as delivered, because its client confirms nothing.
     pub fn follows(&self) -> bool {
         self.follows
+    }
+
+    /// Whether clients are told of participants how they are, so that somebody must ask
+    /// ([`Chat::add_presence`](crate::chat::Chat::add_presence)) before a conversation is shown.
+    pub fn shows_presence(&self) -> bool {
+        self.presence
     }
 
     /// Whether a client has words to say who it is.

@@ -33,6 +33,8 @@ impl Words {
 
 /// An `[[out]]` rule.
 pub(super) struct OutRule {
+    /// Its line in the file.
+    pub line: usize,
     /// The event's place in [`EVENTS`].
     pub on: usize,
     pub to: Vec<Hearer>,
@@ -137,6 +139,7 @@ impl Templates<'_> {
         let conditions = self.conditions(node, kind);
         let words = self.words(node, kind)?;
         Some(OutRule {
+            line: node.line,
             on: at,
             to,
             conditions,

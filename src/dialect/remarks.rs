@@ -40,10 +40,20 @@ impl Dialect {
         }
         for rules in &self.out {
             remarks.extend(rules.iter().enumerate().filter_map(|(i, rule)| {
-                let twice = rules[..i].iter().find_map(|other| both(other, rule))?;
+                let found = |other| Some((both(other, rule)?, other.line));
+                let (twice, line) = rules[..i].iter().find_map(found)?;
                 let (on, twice) = (EVENTS[rule.on].0, hearer_name(twice));
-                let name = &rule.words.name;
-                Some(format!("\"{name}\" on \"{on}\" goes to \"{twice}\" twice"))
+                let (name, this) = (&rule.words.name, rule.line);
+                Some(format!(
+                    "\"{name}\" on \"{on}\" goes to \"{twice}\" twice, by the rules in lines {line} and {this}"
+                ))
+            }));
+            remarks.extend(rules.iter().enumerate().filter_map(|(i, rule)| {
+                let other = rules[..i].iter().find(|other| differ(other, rule))?;
+                Some(format!(
+                    "\"{}\" on \"{}\" has one payload by the rule in line {} and another by the one in line {}",
+                    rule.words.name, EVENTS[rule.on].0, other.line, rule.line
+                ))
             }));
         }
         let used = self.shapes_in_use();
@@ -79,6 +89,13 @@ fn both(a: &OutRule, b: &OutRule) -> Option<Hearer> {
     let always = a.conditions.is_empty() && b.conditions.is_empty();
     let same = always && a.words.name == b.words.name;
     same.then(|| a.to.iter().copied().find(|h| b.to.contains(h)))?
+}
+
+/// Whether one role hears the event with other members than another, whatever the conditions.
+fn differ(a: &OutRule, b: &OutRule) -> bool {
+    let always = a.conditions.is_empty() && b.conditions.is_empty();
+    let same = always && a.words.name == b.words.name && both(a, b).is_none();
+    same && a.words.sketch() != b.words.sketch()
 }
 
 fn elements(elements: &[Element], used: &mut BTreeSet<String>) {

@@ -10,7 +10,7 @@ use super::{
     render::{Form, Pick, Source},
     source::Node,
     template::Templates,
-    vocabulary::{Kind, Type},
+    vocabulary::{Kind, Type, is_presence},
 };
 
 const FILTERS: [&str; 4] = ["ms", "excerpt", "map", "shape"];
@@ -32,7 +32,12 @@ pub(super) struct Picked {
 impl Templates<'_> {
     /// The value of a text, flag or number, or a recorded mistake.
     pub(super) fn expression(&mut self, node: &Node, kind: Kind) -> Option<Resolved> {
-        let resolved = Expr::of(node).and_then(|expr| self.resolve(&expr, kind));
+        let resolved = Expr::of(node).and_then(|expr| {
+            if expr.filters.iter().any(makes_flags) {
+                self.problems.remark(node, "`map` makes the texts \"true\" and \"false\", not flags; for a flag write two rules with `when`");
+            }
+            self.resolve(&expr, kind)
+        });
         resolved
             .map_err(|message| self.problems.at(node, message))
             .ok()
@@ -48,6 +53,7 @@ impl Templates<'_> {
             }
             if let Term::Path(path) = term {
                 let (source, this, may_be_absent) = resolve(kind, path)?;
+                self.presence |= is_presence(kind, path);
                 match ty {
                     Some(ty) if !same(ty, this) => {
                         return Err("the paths around `or` are of different types".into());
@@ -140,6 +146,12 @@ fn look(ty: Type, form: &Form, inside: bool) -> Result<Look, String> {
         (Type::Json, _) => Look::Record(Box::new(Look::Any)),
         (Type::TextList, _) => Look::List(Box::new(Look::Text)),
     })
+}
+
+/// Whether it looks as if it were to make flags.
+fn makes_flags(filter: &Filter) -> bool {
+    let flag = |word: &String| word.ends_with("=true") || word.ends_with("=false");
+    filter.name == "map" && filter.args.iter().any(flag)
 }
 
 fn needs_shape(of: Kind) -> String {

@@ -26,6 +26,8 @@ const BUILT_IN: &[(&str, &str)] = &[
 /// Every dialect that connections can choose.
 pub struct Dialects {
     list: Vec<Arc<Dialect>>,
+    /// Whether a folder was named.
+    has_folder: bool,
 }
 
 impl Dialects {
@@ -60,7 +62,7 @@ impl Dialects {
         let mut list = Vec::new();
         for (name, file, text) in &files {
             match compile(name, file, text) {
-                Ok(dialect) => list.push(Arc::new(Dialect {
+                Ok((dialect, _)) => list.push(Arc::new(Dialect {
                     index: list.len(),
                     ..dialect
                 })),
@@ -68,7 +70,10 @@ impl Dialects {
             }
         }
         match errors.is_empty() {
-            true => Ok(Self { list }),
+            true => Ok(Self {
+                list,
+                has_folder: dir.is_some(),
+            }),
             false => Err(errors),
         }
     }
@@ -83,6 +88,18 @@ impl Dialects {
         self.list.iter().map(|d| d.name.as_str())
     }
 
+    /// The names for whoever gave another, and where those of a folder would be.
+    pub fn known(&self) -> String {
+        let names = self.names().collect::<Vec<_>>().join(", ");
+        match self.has_folder {
+            true => names,
+            false => format!(
+                "{names}; for files of your own set dialects.dir, in the configuration file or as \
+                 PORCHLIGHT_DIALECTS_DIR"
+            ),
+        }
+    }
+
     /// The dialects, by [`Dialect::index`].
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Dialect>> {
         self.list.iter()
@@ -95,8 +112,7 @@ impl Dialects {
 /// Every mistake in it.
 pub fn check_file(path: &Path) -> Result<Checked, Vec<DialectError>> {
     let (name, file, text) = read_file(path).map_err(|e| vec![e])?;
-    let dialect = compile(&name, &file, &text)?;
-    let mut remarks = dialect.remarks();
+    let (dialect, mut remarks) = compile(&name, &file, &text)?;
     if BUILT_IN.iter().any(|(built_in, _)| *built_in == name) {
         remarks.push(format!(
             "in dialects.dir it replaces the built-in \"{name}\""

@@ -39,6 +39,7 @@ impl std::error::Error for DialectError {}
 pub(super) struct Problems {
     file: String,
     list: Vec<DialectError>,
+    remarks: Vec<(usize, String)>,
 }
 
 impl Problems {
@@ -46,7 +47,25 @@ impl Problems {
         Self {
             file: file.to_owned(),
             list: Vec::new(),
+            remarks: Vec::new(),
         }
+    }
+
+    /// Records what is no mistake and may not be meant so.
+    pub(super) fn remark(&mut self, node: &Node, message: &str) {
+        let remark = (
+            node.line,
+            format!("line {}: {}: {message}", node.line, node.key),
+        );
+        if !self.remarks.contains(&remark) {
+            self.remarks.push(remark);
+        }
+    }
+
+    /// What was remarked, in the order of its lines.
+    pub(super) fn into_remarks(mut self) -> Vec<String> {
+        self.remarks.sort();
+        self.remarks.into_iter().map(|(_, remark)| remark).collect()
     }
 
     /// Records a mistake at a value.
@@ -110,7 +129,11 @@ impl Node {
             Ok(document) => Some(read(document.as_item(), String::new(), 1, &lines)),
             Err(e) => {
                 let line = e.span().map_or(0, |span| lines.at(&span));
-                problems.push(line, "", e.message().trim().replace('\n', ", "));
+                let mut message = e.message().trim().replace('\n', ", ");
+                if let Some(written) = line.checked_sub(1).and_then(|n| text.lines().nth(n)) {
+                    message.push_str(&quotes(written, &message));
+                }
+                problems.push(line, "", message);
                 None
             }
         }
@@ -174,6 +197,20 @@ impl Node {
                 }
             }
         }
+    }
+}
+
+/// What to add to the mistake of a line that is not TOML because a name in it needs quotes.
+fn quotes(line: &str, message: &str) -> String {
+    let header = line.trim().strip_prefix("[in.");
+    let name = header.and_then(|rest| rest.split(']').next()).unwrap_or("");
+    let bare = |c: char| c.is_ascii_alphanumeric() || "-_.\"'".contains(c);
+    if !name.is_empty() && !name.chars().all(bare) && !name.contains(['"', '\'']) {
+        return format!("; write [in.\"{name}\"]");
+    }
+    match message.contains("unquoted key") {
+        true => "; a name with other characters has quotes, as in [in.\"chat/say\"]".to_owned(),
+        false => String::new(),
     }
 }
 

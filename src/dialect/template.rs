@@ -10,7 +10,7 @@ use super::{
     resolve::{Picked, Resolved, resolve},
     source::{Node, Problems, Value},
     text::push_text,
-    vocabulary::{Kind, SHAPED, Type},
+    vocabulary::{Kind, SHAPED, Type, is_presence},
 };
 
 /// The key that takes over the members of something else.
@@ -34,6 +34,8 @@ const RESERVED: [&str; 6] = [
 /// Compiles the templates of one file.
 pub(super) struct Templates<'p> {
     pub problems: &'p mut Problems,
+    /// Whether something names how participants are.
+    pub presence: bool,
     shapes: Vec<ShapeEntry>,
 }
 
@@ -63,6 +65,7 @@ impl<'p> Templates<'p> {
     pub(super) fn new(shapes: Option<&Node>, problems: &'p mut Problems) -> Self {
         let mut this = Self {
             problems,
+            presence: false,
             shapes: Vec::new(),
         };
         let tables = shapes.and_then(|node| node.table(this.problems));
@@ -201,7 +204,10 @@ impl<'p> Templates<'p> {
     /// A source for a condition or a loop.
     pub(super) fn source(&mut self, node: &Node, path: &str, kind: Kind) -> Option<(Source, Type)> {
         match resolve(kind, path) {
-            Ok((source, ty, _)) => Some((source, ty)),
+            Ok((source, ty, _)) => {
+                self.presence |= is_presence(kind, path);
+                Some((source, ty))
+            }
             Err(message) => {
                 self.problems.at(node, message);
                 None

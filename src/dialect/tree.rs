@@ -21,16 +21,27 @@ struct Whole {
     field: String,
     optional: bool,
     hidden: bool,
+    /// As for a [`Member`].
+    any_of: Option<&'static str>,
     look: Look,
 }
 
 impl Tree {
-    /// A value that a field is taken from.
-    pub(super) fn add(&mut self, path: &Path, field: &str, optional: bool, look: Look) {
+    /// A value that a field is taken from; of the optional ones with the same `any_of`, one at
+    /// least must be there.
+    pub(super) fn add(
+        &mut self,
+        path: &Path,
+        field: &str,
+        optional: bool,
+        any_of: Option<&'static str>,
+        look: Look,
+    ) {
         self.node(path).whole = Some(Whole {
             field: field.to_owned(),
             optional,
             hidden: false,
+            any_of,
             look,
         });
     }
@@ -54,6 +65,7 @@ impl Tree {
                     field: "user".to_owned(),
                     optional: true,
                     hidden: true,
+                    any_of: None,
                     look,
                 });
             }
@@ -75,6 +87,7 @@ impl Tree {
             field: path.members.join("."),
             optional: true,
             hidden: true,
+            any_of: None,
             look,
         });
     }
@@ -163,6 +176,7 @@ impl Tree {
                 name,
                 optional,
                 hidden,
+                any_of: tree.whole.as_ref().and_then(|whole| whole.any_of),
                 look: tree.look(optional),
             }));
         }

@@ -252,6 +252,11 @@ impl Kind {
     }
 }
 
+/// Whether that is a member that is known only where somebody asks how participants are.
+pub(super) fn is_presence(kind: Kind, path: &str) -> bool {
+    kind == Kind::Participant && matches!(path, "participant.online" | "participant.status")
+}
+
 /// What happened, as `on` names it, with the kind that its templates see.
 pub(super) const EVENTS: [(&str, Kind); 9] = [
     ("message.created", Kind::Message),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{follow, inbound::Raw, server::Edge, session::Session};
 use crate::{
     chat::{ChatError, ChatResult, Command, ConversationId, ErrorCode, MAX_SYNC, Reply},
-    dialect::{Inbound, Refused},
+    dialect::{self, Inbound, Refused},
     telemetry,
 };
 
@@ -68,10 +68,17 @@ fn refuse_undecoded(session: &Session, raw: &Raw, refused: &Refused) {
         refused.error.code.as_str()
     };
     metrics::counter!(telemetry::EVENTS_REFUSED_TOTAL, "code" => code).increment(1);
-    if refused.unknown_event && raw.ack.is_none() {
-        // Applications emit events for other servers too; without an ack nobody waits.
-        tracing::debug!(dialect = session.dialect.name(), "unknown event ignored");
-        return;
+    if refused.unknown_event {
+        tracing::debug!(
+            event = dialect::event_of(&raw.data),
+            dialect = session.dialect.name(),
+            device = %session.device,
+            "unknown event"
+        );
+        if raw.ack.is_none() {
+            // Applications emit events for other servers too; without an ack nobody waits.
+            return;
+        }
     }
     session.refuse(raw.ack, refused.rule, &refused.error);
 }
@@ -165,7 +172,12 @@ async fn join(
         .open(&session.actor, &conversation, page, None)
         .await
     {
-        Ok(joined) => {
+        Ok(mut joined) => {
+            if session.dialect.shows_presence() {
+                edge.chat
+                    .add_presence(&mut [&mut joined.conversation])
+                    .await;
+            }
             edge.hub.admit(&conversation, session);
             let entered = vec![(conversation, joined.last_seq)];
             Ok(Done {
@@ -200,7 +212,12 @@ async fn sync(
         }
     }
     match edge.chat.sync(&session.actor, conversations).await {
-        Ok(synced) => {
+        Ok(mut synced) => {
+            if session.dialect.shows_presence() {
+                let joined = synced.conversations.iter_mut();
+                let mut shown: Vec<_> = joined.map(|j| &mut j.conversation).collect();
+                edge.chat.add_presence(&mut shown).await;
+            }
             for id in &synced.gone {
                 edge.hub.leave(id, session);
             }

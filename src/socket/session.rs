@@ -270,6 +270,8 @@ impl Session {
     /// Tells of a refusal, as an ack where one was asked for, otherwise as the dialect's error
     /// event.
     pub fn refuse(&self, ack: Option<i64>, rule: Option<RuleId>, error: &ChatError) {
+        let event = rule.map(|rule| self.dialect.event_name(rule));
+        tracing::debug!(code = %error.code, event, device = %self.device, "event refused");
         match ack {
             Some(id) => {
                 self.ack(id, self.dialect.ack_error(rule, error));

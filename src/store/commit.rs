@@ -235,7 +235,7 @@ impl Plan {
     }
 
     /// What the batch finds if nobody else has written since: nothing is known of repetitions, and
-    /// what is known of the conversations may have changed. [`Writes`] tests it.
+    /// what is known of the conversations may have changed. `Writes` tests it.
     fn guess<E: Engine>(core: &Core<E>, batch: &Batch) -> Option<Self> {
         let appends = &batch.appends;
         if !(1..=GUESSED_MAX).contains(&appends.len()) || !batch.advances.is_empty() {

@@ -105,6 +105,7 @@ pub(super) fn participant(row: &impl Cells, at: usize) -> StoreResult<Participan
         read_at: row.maybe_int(at + 7)?.map(Millis),
         delivered_seq: seq(row, at + 8)?,
         last_seen: row.maybe_int(at + 9)?.map(Millis),
+        presence: None,
     })
 }
 

@@ -27,12 +27,14 @@ await check('Huddle: every event in both directions', () =>
     const [a1, a2, b, c] = [await connect(ann), await connect(ann), await connect(ben), await connect(cem)];
     assert.deepEqual(await a1.next('hello'), { me: ann.id, name: ann.name });
 
+    for (const who of [ben, cem]) await a1.next('mood', (m) => m.who === who.id && m.mood === 'here');
     for (const [client, shape] of [[a1, room], [a2, { room }], [b, { room }]]) {
       await done(client, 'enter', shape);
       const { room: entered, posts, people } = await client.next('entered');
       assert.deepEqual([entered, posts], [room, []]);
       assert.deepEqual(people.map((p) => p.id).sort(), [ann.id, ben.id, cem.id].sort());
       assert.equal(people.find((p) => p.id === ann.id).role, 'admin');
+      assert.deepEqual(people.filter((p) => p.id !== ann.id).map((p) => p.online), [true, true]);
     }
 
     const post = { room, text: 'Who took the milk?', nonce: 'n-1', author: ann.id };
@@ -75,6 +77,7 @@ await check('Huddle: every event in both directions', () =>
     await refused(m, 'forbidden', 'post', { room, text: 'boo', author: ann.id });
     await refused(a1, 'too_large', 'post', { room, text: 'x'.repeat(2001) });
     await refused(a1, 'invalid', 'mood', 'dancing');
+    a1.socket.emit('warble', 'a word that no log has');
     a1.socket.emit('post', { room });
     assert.equal((await a1.next('oops')).code, 'invalid');
   }));

@@ -181,6 +181,8 @@ pub(super) fn take_conversation(take: &mut Take<'_>) -> Taken<Arc<Conversation>>
         updated_at: take_time(take)?,
         participants: take.list(|take| {
             Ok(Participant {
+                // Not told over the bus: it changes by itself.
+                presence: None,
                 profile: take_profile(take)?,
                 role: match take.flag()? {
                     true => Role::Admin,

@@ -197,6 +197,7 @@ pub fn receipt() -> Arc<Receipt> {
 
 pub fn conversation(users: &[&str]) -> Arc<Conversation> {
     let participant = |name: &&str| Participant {
+        presence: None,
         profile: profile(name),
         role: Role::Admin,
         joined_at: Millis(1),

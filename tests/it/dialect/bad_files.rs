@@ -39,6 +39,76 @@ fn a_file_that_is_not_toml() {
     assert!(found[0].starts_with("bad.toml:3: "), "{}", found[0]);
 }
 
+/// Names that TOML does not take as they are.
+#[test]
+fn a_name_that_needs_quotes() {
+    for name in ["chat/say", "chat:say", "chat say", "$say"] {
+        let found = mistake(&format!("[in.{name}]\ncommand = \"heartbeat\"\n"));
+        assert!(found.starts_with("bad.toml:3: "), "{found}");
+        assert!(
+            found.ends_with(&format!("; write [in.\"{name}\"]")),
+            "{found}"
+        );
+    }
+    let found = mistake("[in]\nchat/say = { command = \"heartbeat\" }\n");
+    assert!(
+        found.ends_with("has quotes, as in [in.\"chat/say\"]"),
+        "{found}"
+    );
+    // A table in a table is no mistake of TOML's.
+    let found = mistakes(&format!("{HEAD}[in.chat.say]\ncommand = \"heartbeat\"\n"));
+    assert!(
+        found
+            .iter()
+            .any(|m| m.ends_with("a name with a dot has quotes: [in.\"chat.say\"]")),
+        "{found:#?}"
+    );
+    // Other mistakes are told nothing of it.
+    let found = mistake("[in.\"a/b\"\n");
+    assert!(!found.contains("write"), "{found}");
+}
+
+#[test]
+fn every_word_for_a_status_comes_to_one() {
+    let status = |filters: &str| {
+        mistakes(&format!(
+            "{HEAD}[in.mood]\ncommand = \"set_status\"\nargs = {{ status = \"$0 {filters}\" }}\n"
+        ))
+    };
+    let all = "(allowed: online, away, busy, idle, offline)";
+    let told = |what: &str| vec![format!("bad.toml:5: in.mood.args.status: {what}")];
+    assert_eq!(
+        status("| one_of here dnd | map here=online dnd=bussy"),
+        told(&format!(
+            "`dnd=bussy`: unknown status \"bussy\", did you mean \"busy\"? {all}"
+        ))
+    );
+    let unmapped = format!(
+        "unknown status \"dnd\" {all}; give it one by a filter after it, such as `map dnd=busy`"
+    );
+    assert_eq!(
+        status("| one_of here dnd | map here=online"),
+        told(&unmapped)
+    );
+    assert_eq!(
+        status("| map here=online | one_of online dnd"),
+        told(&unmapped)
+    );
+    assert_eq!(
+        status("| map online=gone"),
+        told(&format!("`online=gone`: unknown status \"gone\" {all}"))
+    );
+    for right in [
+        "",
+        "| one_of here dnd away | map here=online dnd=busy",
+        "| map here=online dnd=busy",
+        "| map here=online | one_of online away",
+        "| map zzz=dnd | map dnd=busy",
+    ] {
+        assert_eq!(status(right), Vec::<String>::new(), "{right}");
+    }
+}
+
 #[test]
 fn an_empty_file_needs_acks() {
     assert_eq!(
@@ -160,6 +230,37 @@ fn the_command_tells_each_mistake_in_a_line() {
     assert!(out.starts_with("OK\nmine: "), "{out}");
     assert!(out.contains("\nremark: "), "{out}");
 
+    for command in ["show", "types"] {
+        let (code, out, err) = run(&["dialect", command, "mine.toml"]);
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert!(out.contains("chat.message"), "{out}");
+        let (code, out, err) = run(&["dialect", command, "./bad.toml"]);
+        assert_eq!((code, out.as_str()), (Some(2), ""));
+        assert!(err.contains("\n./bad.toml:"), "{err}");
+    }
+    // Serving a folder with mistakes says what checking it says.
+    std::fs::create_dir(dir.path().join("wrong")).unwrap();
+    std::fs::copy(
+        dir.path().join("bad.toml"),
+        dir.path().join("wrong/bad.toml"),
+    )
+    .unwrap();
+    std::fs::write(
+        dir.path().join("wrong.toml"),
+        "[server]\nlisten = \"127.0.0.1:0\"\nops_listen = \"127.0.0.1:0\"\n[dialects]\ndir = \"wrong\"\n",
+    )
+    .unwrap();
+    let checked = run(&["--config", "wrong.toml", "check-config"]);
+    assert_eq!(checked.0, Some(2));
+    assert!(
+        checked
+            .2
+            .contains("  dialects.dir (wrong.toml:5): wrong/bad.toml:"),
+        "{}",
+        checked.2
+    );
+    assert_eq!(run(&["--config", "wrong.toml", "serve"]), checked);
+
     let (code, _, err) = run(&["dialect", "check", "absent.toml"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("absent.toml: No such file"), "{err}");
@@ -168,6 +269,7 @@ fn the_command_tells_each_mistake_in_a_line() {
         let (code, out, err) = run(&["dialect", command, "klingon"]);
         assert_eq!((code, out.as_str()), (Some(1), ""));
         assert!(err.contains("only standard, "), "{err}");
+        assert!(err.contains("set dialects.dir, "), "{err}");
         // One's own, in a folder that the configuration names.
         std::fs::write(dir.path().join("own.toml"), "dialects.dir = \"own\"\n").unwrap();
         std::fs::create_dir_all(dir.path().join("own")).unwrap();
@@ -179,7 +281,27 @@ fn the_command_tells_each_mistake_in_a_line() {
         let (code, out, err) = run(&["--config", "own.toml", "dialect", command, "mine"]);
         assert_eq!((code, err.as_str()), (Some(0), ""));
         assert!(out.contains("chat"), "{out}");
+        let (_, _, err) = run(&["--config", "own.toml", "dialect", command, "klingon"]);
+        assert!(!err.contains("set dialects.dir"), "{err}");
     }
+
+    // A folder that is not there is told by its whole path.
+    std::fs::write(dir.path().join("own.toml"), "dialects.dir = \"nowhere\"\n").unwrap();
+    let (_, _, err) = run(&["--config", "own.toml", "check-config"]);
+    let whole = dir.path().canonicalize().unwrap().join("nowhere");
+    assert!(
+        err.contains(&format!("there is no folder {}", whole.display())),
+        "{err}"
+    );
+
+    // A token says which secret it is signed with where nobody chose one.
+    let (code, out, err) = run(&["token", "--user", "ann"]);
+    assert_eq!((code, out.split('.').count()), (Some(0), 3));
+    let file = dir.path().canonicalize().unwrap().join("data/secret");
+    assert!(
+        err.contains(&format!("signed with the one in {}", file.display())),
+        "{err}"
+    );
 }
 
 #[test]

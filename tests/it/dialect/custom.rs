@@ -234,3 +234,35 @@ fn a_folder_adds_and_replaces() {
     assert!(check_file(&dir.path().join("absent.toml")).is_err());
     assert!(Dialects::load(Some(&dir.path().join("absent"))).is_err());
 }
+
+/// Who names how participants are has it asked for, and shows what was told.
+#[test]
+fn participants_tell_how_they_are() {
+    let text = |member: &str| {
+        format!(
+            "[ack]\n[ack_error]\n[shape.person]\nof = \"participant\"\n\
+             payload = {{ {member} }}\n[in.a]\ncommand = \"join\"\nargs = {{ conversation = \"$0\" }}\n\
+             ack = {{ people = \"conversation.participants | shape person\" }}\n"
+        )
+    };
+    let plain = custom("plain", &text("role = \"participant.role\""));
+    assert!(!plain.shows_presence());
+    let dialect = custom(
+        "present",
+        &text("online = \"participant.online\", status = \"participant.status\""),
+    );
+    assert!(dialect.shows_presence());
+    let mut joined = joined();
+    joined.conversation.participants[1].presence = Some(PresenceInfo {
+        user: UserId::new("bob").unwrap(),
+        online: true,
+        status: Status::Away,
+        last_seen: None,
+    });
+    let rule = dialect.decode(r#"["a","conv-1"]"#).unwrap().rule;
+    assert_eq!(
+        dialect.ack(rule, &Reply::Joined(Box::new(joined))),
+        r#"[{"people":[{},{"online":true,"status":"away"}]}]"#
+    );
+    assert!(dialect.types().contains("online?: boolean"));
+}

@@ -64,12 +64,33 @@ fn huddle_works_with_real_clients() {
     write(dir.path());
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let mut gateway = Gateway::start(&[
+        ("LOG_LEVEL", "debug"),
         ("PORCHLIGHT_CONFIG", &path("porchlight.toml")),
         // The page's is relative to the working directory.
         ("PORCHLIGHT_DIALECTS_DIR", &path("dialects")),
+        (
+            "PORCHLIGHT_AUTH_API_KEYS",
+            "the key of a test's private backend",
+        ),
     ]);
     let script = clients().join("huddle.mjs");
     gateway.script("node", &[script.to_str().unwrap()], &[], LIMIT, |_, _| {});
+    let log = gateway.log();
+    for told in [
+        "unknown event event=\"warble\"",
+        "event refused code=too_large event=\"post\" device=",
+        "event refused code=invalid event=\"mood\" device=",
+    ] {
+        assert!(log.contains(told), "{told} is not in the log:\n{log}");
+    }
+    for content in [
+        "a word that no log has",
+        "xxxx",
+        "dancing",
+        "Who took the milk",
+    ] {
+        assert!(!log.contains(content), "{content} is in the log");
+    }
 
     // The page's own client, with the page's own commands.
     let porchlight = |args: &[&str]| {
@@ -97,4 +118,19 @@ fn huddle_works_with_real_clients() {
         heard.push(line.to_owned())
     });
     assert_eq!(heard, ["hello Alice", "4 posts, 3 people", "posted"]);
+
+    // The page's room, at this gateway's address.
+    let script = files()["rooms.sh"].replace("http://127.0.0.1:4000", &url);
+    fs::write(path("rooms.sh"), format!("set -e\n{script}")).unwrap();
+    let rooms = path("rooms.sh");
+    let mut told = String::new();
+    gateway.script("sh", &[&rooms], &[], LIMIT, |line, _| told.push_str(line));
+    assert!(told.contains(r#""id":"lobby""#), "{told}");
+    assert!(told.contains(r#""userId":"carol""#), "{told}");
+    let mut heard = Vec::new();
+    let args = [client.as_str(), &url, &token, "lobby"];
+    gateway.script("node", &args, &[], LIMIT, |line, _| {
+        heard.push(line.to_owned())
+    });
+    assert_eq!(heard, ["hello Alice", "0 posts, 2 people", "posted"]);
 }

@@ -131,6 +131,7 @@ fn conversation() -> Conversation {
         read_at: Some(NOW),
         delivered_seq: 3,
         last_seen: None,
+        presence: None,
     };
     Conversation {
         id: conversation_id(),
