@@ -78,7 +78,7 @@ impl Link {
     pub async fn run(&self, gate: Gate, outgoing: Outgoing, stop: CancellationToken) {
         let subscriber = self.bus.subscriber();
         let gate = Arc::new(gate);
-        for prefix in &self.control {
+        for prefix in prefixes(&self.control) {
             subscriber.listen(prefix, gate.clone());
         }
         for channel in &self.control {
@@ -107,6 +107,22 @@ impl Link {
             }
         }
     }
+}
+
+/// What all channels begin with that are one of these or below one: none of them begins with
+/// another, so that nothing is heard twice, whatever names were chosen.
+fn prefixes(channels: &[String]) -> Vec<&str> {
+    let begins_elsewhere = |n: usize, channel: &String| {
+        channels.iter().enumerate().any(|(m, other)| {
+            let shorter = other.len() < channel.len() || other == channel && m < n;
+            shorter && channel.starts_with(other)
+        })
+    };
+    let first = channels.iter().enumerate();
+    first
+        .filter(|(n, channel)| !begins_elsewhere(*n, channel))
+        .map(|(_, channel)| channel.as_str())
+        .collect()
 }
 
 impl Listener for Gate {
@@ -171,5 +187,25 @@ impl Bus for WithEmitters {
 
     async fn ping(&self) -> Result<(), Unavailable> {
         self.bus.ping().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_heard_twice() {
+        let of = |channels: &[&str]| {
+            let channels: Vec<_> = channels.iter().map(|&c| c.to_owned()).collect();
+            prefixes(&channels).join(" ")
+        };
+        let usual = ["socket.io#/#", "socket.io-request#/#", "socketio"];
+        assert_eq!(of(&usual), usual.join(" "));
+        assert_eq!(
+            of(&["socketio#/#", "socketio-request#/#", "socketio"]),
+            "socketio"
+        );
+        assert_eq!(of(&["a", "a"]), "a");
     }
 }
