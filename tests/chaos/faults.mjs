@@ -41,7 +41,7 @@ export function faults(short) {
   const away = short ? 3_000 : 30_000;
   const cut = short ? 3_000 : 12_000;
   let killed = 0;
-  let rounds = { postgres: 0, line: 0 };
+  const rounds = { postgres: 0, line: 0 };
   return {
     'kill -9 a node': {
       async strike() {

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { at } from '../clients/talkers.mjs';
 
-/** The messages that the database has, by conversation, in the order of their seqs. */
+/** The messages that the database has, by conversation and seq, in the order of their seqs. */
 async function stored() {
   const query = 'SELECT conversation_id, seq, id, sender_id, client_id FROM messages ORDER BY conversation_id, seq';
   const { stdout } = await promisify(execFile)(
@@ -15,8 +15,8 @@ async function stored() {
   const rooms = new Map();
   for (const row of stdout.split('\n').filter(Boolean)) {
     const [conversation, seq, id, sender, clientId] = row.split('\t');
-    if (!rooms.has(conversation)) rooms.set(conversation, []);
-    rooms.get(conversation).push({ seq: Number(seq), id, sender, clientId });
+    if (!rooms.has(conversation)) rooms.set(conversation, new Map());
+    rooms.get(conversation).set(Number(seq), { id, sender, clientId });
   }
   return rooms;
 }
@@ -31,25 +31,28 @@ export async function compare(talkers, stats) {
   const differing = stats.differentAcks.map((w) => `two answers: ${w}`);
   for (const [id, messages] of rooms) {
     const keys = new Set();
-    messages.forEach(({ seq, sender, clientId }, i) => {
-      if (seq !== i + 1) reordered.push(`${id}: seq ${seq} at place ${i + 1} of the database`);
+    let last = 0;
+    for (const [seq, { sender, clientId }] of messages) {
+      if (seq !== last + 1) lost.push(`not in the database: ${id} from seq ${last + 1} to ${seq - 1}`);
+      last = seq;
       const key = `${sender} ${clientId}`;
       if (keys.has(key)) doubled.push(`twice in the database: ${key}`);
       keys.add(key);
-    });
+    }
   }
   for (const talker of talkers) {
-    const messages = rooms.get(talker.conversation) ?? [];
+    const messages = rooms.get(talker.conversation) ?? new Map();
     const who = talker.someone.id;
     for (const [clientId, { id, seq }] of talker.acks) {
-      if (messages[seq - 1]?.id !== id) lost.push(`acknowledged and not in the database: ${clientId} seq ${seq}`);
+      if (messages.get(seq)?.id !== id) lost.push(`acknowledged and not in the database: ${clientId} seq ${seq}`);
     }
-    if (talker.complete < messages.length) unseen.push(`${who} has ${talker.complete} of ${messages.length}`);
+    const newest = [...messages.keys()].at(-1) ?? 0;
+    if (talker.complete < newest) unseen.push(`${who} has all up to ${talker.complete} of ${newest}`);
     for (const [seq, id] of talker.messages) {
-      if (messages[seq - 1]?.id !== id) differing.push(`${who}: another message at seq ${seq}`);
+      if (messages.get(seq)?.id !== id) differing.push(`${who}: another message at seq ${seq}`);
     }
   }
-  return { lost, unseen, doubled, reordered, differing, stored: [...rooms.values()].reduce((n, m) => n + m.length, 0) };
+  return { lost, unseen, doubled, reordered, differing, stored: [...rooms.values()].reduce((n, m) => n + m.size, 0) };
 }
 
 const seconds = (ms) => (ms === undefined || Number.isNaN(ms) ? '-' : `${(ms / 1000).toFixed(1)} s`);
