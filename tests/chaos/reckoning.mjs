@@ -33,7 +33,7 @@ export async function compare(talkers, stats) {
     const keys = new Set();
     let last = 0;
     for (const [seq, { sender, clientId }] of messages) {
-      if (seq !== last + 1) lost.push(`not in the database: ${id} from seq ${last + 1} to ${seq - 1}`);
+      if (seq !== last + 1) differing.push(`a gap in the database: ${id} from seq ${last + 1} to ${seq - 1}`);
       last = seq;
       const key = `${sender} ${clientId}`;
       if (keys.has(key)) doubled.push(`twice in the database: ${key}`);
