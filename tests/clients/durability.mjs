@@ -10,7 +10,8 @@
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { check, pause, person, waitFor } from './lib.mjs';
+import { check, person, waitFor } from './lib.mjs';
+import { Talker, at, counters, inParallel } from './talkers.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -23,149 +24,7 @@ const { values } = parseArgs({
 const SENDERS = Number(values.senders);
 const CONVERSATIONS = Number(values.conversations);
 const MESSAGES = Number(values.messages);
-const ACK_PATIENCE = 10_000;
-
-/** How long to wait for the end of it all: the gateway may be down for a while in between. */
-const LONG = 600_000;
-
-const stats = {
-  acked: 0,
-  repeated: 0,
-  sentTwice: 0,
-  connects: 0,
-  rateLimited: 0,
-  doubledAtClients: [],
-  outOfOrderAtClients: [],
-  differentAcks: [],
-  refused: [],
-  latencies: [],
-};
-
-/** A participant: sends its share, and keeps what it heard of its conversation. */
-class Talker {
-  constructor(someone, conversation, share) {
-    this.someone = someone;
-    this.conversation = conversation;
-    this.share = share;
-    this.messages = new Map(); // seq -> id
-    this.complete = 0; // every seq up to here is known
-    this.acks = new Map(); // clientId -> { id, seq }
-    this.ready = false;
-  }
-
-  async start() {
-    this.client = await this.someone.connect({
-      onConnect: (socket) => this.#arrived(socket).catch((e) => stats.refused.push(`join: ${e.message}`)),
-      reconnectionDelay: 100,
-      reconnectionDelayMax: 1000,
-    });
-    this.socket = this.client.socket;
-    this.client.socket.offAny(); // the log of so many messages would only take memory
-    this.socket.on('disconnect', () => (this.ready = false));
-    this.socket.on('message:new', (message) => this.#heard(message));
-    await waitFor(() => this.ready, 'the first join', LONG);
-  }
-
-  /** After each connect: what was missed, in pages. */
-  async #arrived(socket) {
-    stats.connects += 1;
-    this.live = new Set(); // seqs heard live on this connection
-    this.newest = 0;
-    for (let more = true; more && socket.connected; ) {
-      const ask = { conversationId: this.conversation, after: this.complete };
-      const ack = await emit(socket, 'conversation:join', ask);
-      if (!ack) continue; // too late, or gone: then the next connect does it
-      if (!ack.ok) throw new Error(JSON.stringify(ack.error));
-      for (const message of ack.messages) this.#keep(message);
-      more = ack.hasMore;
-    }
-    this.ready = true;
-  }
-
-  #heard(message) {
-    const where = `${this.someone.id} seq ${message.seq}`;
-    if (this.live.has(message.seq)) stats.doubledAtClients.push(where);
-    if (message.seq < this.newest) stats.outOfOrderAtClients.push(`${where} after ${this.newest}`);
-    this.live.add(message.seq);
-    this.newest = Math.max(this.newest, message.seq);
-    this.#keep(message);
-  }
-
-  #keep({ seq, id }) {
-    const known = this.messages.get(seq);
-    if (known && known !== id) stats.differentAcks.push(`${this.conversation} seq ${seq}: ${known}, ${id}`);
-    this.messages.set(seq, id);
-    while (this.messages.has(this.complete + 1)) this.complete += 1;
-  }
-
-  async send() {
-    for (let n = 1; n <= this.share; n += 1) {
-      const clientId = `${this.someone.id}-${n}`;
-      const message = { conversationId: this.conversation, content: `${clientId} says hello`, clientId };
-      if (n % 10 === 0) {
-        stats.sentTwice += 1;
-        await Promise.all([this.#deliver(message), this.#deliver(message)]);
-      } else {
-        await this.#deliver(message);
-      }
-      stats.acked += 1;
-    }
-  }
-
-  /** Sends until there is an ack. */
-  async #deliver(message) {
-    for (let tries = 0; ; tries += 1) {
-      await waitFor(() => this.socket.connected, `${this.someone.id} to be connected`, LONG);
-      if (tries > 0) stats.repeated += 1;
-      const began = performance.now();
-      const ack = await emit(this.socket, 'message:send', message);
-      if (ack?.ok) {
-        stats.latencies.push(performance.now() - began);
-        const { id, seq } = ack.message;
-        const first = this.acks.get(message.clientId);
-        if (first && (first.id !== id || first.seq !== seq)) stats.differentAcks.push(message.clientId);
-        this.acks.set(message.clientId, { id, seq });
-        this.#keep(ack.message); // the connection that sent it hears nothing else of it
-        return;
-      }
-      if (ack?.error?.code === 'rate_limited') {
-        stats.rateLimited += 1;
-        await pause(ack.error.retry_after_ms);
-      } else if (ack) {
-        if (!['unavailable', 'internal'].includes(ack.error?.code)) {
-          throw new Error(`${message.clientId}: ${JSON.stringify(ack)}`);
-        }
-        stats.refused.push(ack.error.code);
-        await pause(100);
-      }
-    }
-  }
-}
-
-/** The ack, or nothing if the connection went or the time ran out. */
-function emit(socket, event, payload) {
-  return new Promise((resolve) => {
-    const gone = () => resolve(undefined);
-    socket.once('disconnect', gone);
-    socket.timeout(ACK_PATIENCE).emit(event, payload, (error, ack) => {
-      socket.off('disconnect', gone);
-      resolve(error ? undefined : ack);
-    });
-  });
-}
-
-const at = (sorted, q) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] * 10) / 10;
-
-async function inParallel(jobs, width = 8) {
-  const results = [];
-  const queue = jobs.entries();
-  await Promise.all(
-    Array.from({ length: width }, async () => {
-      for (const [i, job] of queue) results[i] = await job();
-    }),
-  );
-  return results;
-}
+const stats = counters();
 
 // --- the run ---
 
@@ -180,7 +39,9 @@ const rooms = await inParallel(
 const talkers = rooms.flatMap(({ id, members }) =>
   members.map((someone) => {
     const i = people.indexOf(someone);
-    return new Talker(someone, id, Math.floor(MESSAGES / SENDERS) + (i < MESSAGES % SENDERS ? 1 : 0));
+    const talker = new Talker(someone, id, stats);
+    talker.share = Math.floor(MESSAGES / SENDERS) + (i < MESSAGES % SENDERS ? 1 : 0);
+    return talker;
   }),
 );
 await inParallel(talkers.map((t) => () => t.start()), 16);
@@ -191,7 +52,11 @@ let said = -1;
 const progress = setInterval(() => {
   if (stats.acked !== said) console.log(`progress ${(said = stats.acked)} ${MESSAGES}`);
 }, 50);
-await Promise.all(talkers.map((t) => t.send()));
+await Promise.all(
+  talkers.map(async (talker) => {
+    for (let n = 1; n <= talker.share; n += 1) await talker.say(n);
+  }),
+);
 const seconds = (performance.now() - began) / 1000;
 clearInterval(progress);
 console.log(`progress ${stats.acked} ${MESSAGES}`);

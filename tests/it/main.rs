@@ -6,6 +6,7 @@ mod auth;
 mod balancers;
 mod blobs;
 mod bus;
+mod chaos;
 mod clients;
 mod cluster;
 mod config;

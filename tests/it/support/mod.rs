@@ -1,6 +1,8 @@
 //! What tests share: private servers on free ports in temporary folders.
 
+pub mod balancer;
 pub mod gateway;
+pub mod line;
 pub mod node;
 pub mod postgres;
 pub mod redis;

@@ -1,0 +1,90 @@
+//! A way between a client and a server over TCP that can be cut.
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// What the line does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Passes everything on.
+    Open,
+    /// Passes nothing on and holds it back, as a network does that loses every packet.
+    Silent,
+    /// Has no connection and takes none.
+    Closed,
+}
+
+/// A line to one server. Gone, with its connections, when dropped.
+pub struct Line {
+    port: u16,
+    state: watch::Sender<State>,
+    _running: AbortOnDropHandle<()>,
+}
+
+impl Line {
+    /// An open line to this port of 127.0.0.1. It runs on the runtime that this is called on.
+    pub async fn start(to: u16) -> Self {
+        let front = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = front.local_addr().expect("its address").port();
+        let (state, told) = watch::channel(State::Open);
+        let running = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = front.accept().await {
+                while connections.try_join_next().is_some() {}
+                connections.spawn(connection(client, to, told.clone()));
+            }
+        });
+        Self {
+            port,
+            state,
+            _running: AbortOnDropHandle::new(running),
+        }
+    }
+
+    /// Where the line begins, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Makes it do so from now on.
+    pub fn set(&self, state: State) {
+        self.state.send_replace(state);
+    }
+}
+
+async fn connection(mut client: TcpStream, to: u16, mut state: watch::Receiver<State>) {
+    let mut closed = state.clone();
+    let passing = async {
+        state.wait_for(|s| *s == State::Open).await.ok()?;
+        let mut server = TcpStream::connect(("127.0.0.1", to)).await.ok()?;
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        tokio::select! {
+            done = pass(from_client, to_server, state.clone()) => done,
+            done = pass(from_server, to_client, state) => done,
+        }
+    };
+    tokio::select! {
+        _ = passing => {}
+        _ = closed.wait_for(|s| *s == State::Closed) => {}
+    }
+}
+
+/// One direction, until its end.
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut state: watch::Receiver<State>,
+) -> Option<()> {
+    let mut bytes = vec![0; 16 * 1024];
+    loop {
+        let count = from.read(&mut bytes).await.ok().filter(|n| *n > 0)?;
+        state.wait_for(|s| *s == State::Open).await.ok()?;
+        to.write_all(&bytes[..count]).await.ok()?;
+    }
+}
