@@ -15,8 +15,8 @@ use porchlight::{
     bus::RedisBus,
     chat::{
         Attachment, Bus, Conversation, ConversationId, DeviceId, Dimensions, Envelope, Event,
-        Local, Message, MessageId, Millis, Participant, PresenceChange, PresenceInfo, Profile,
-        Receipt, Role, Status, Topic, UploadId, UserId,
+        Local, Message, MessageId, Millis, Order, Participant, PresenceChange, PresenceInfo,
+        Profile, Receipt, Role, Status, Topic, UploadId, UserId,
     },
     redis::Redis,
 };
@@ -41,6 +41,8 @@ impl Local for Heard {
     }
 
     fn comes_again(&self, _: &MessageId) {}
+
+    fn obey(&self, _: &[(i64, Order)]) {}
 
     fn missed(&self) {
         *self.missed.lock() += 1;
@@ -258,10 +260,7 @@ pub fn every_event(users: &[&str]) -> Vec<Event> {
             conversation: room("r"),
             user: first.clone(),
         },
-        Event::Disconnect {
-            user: first.clone(),
-            device: Some(DeviceId::trusted("d")),
-        },
+        Event::OrdersChanged,
         Event::Emit {
             user: first,
             name: "hello".into(),

@@ -28,8 +28,8 @@ use porchlight::{
     blobs,
     bus::MemoryBus,
     chat::{
-        Bus, Chat, Clock, DeviceId, Envelope, Event, Local, MessageId, Parts, Presence, Profile,
-        Store, SystemClock, Topic, UserId,
+        Bus, Chat, Clock, Controls, DeviceId, Envelope, Event, Local, MessageId, Order, Parts,
+        Presence, Profile, Store, SystemClock, Topic, UserId,
     },
     config::{Sources, load},
     http::{ApiState, ClientAddr, Stats, api},
@@ -45,7 +45,7 @@ const API_KEY: &str = "e10adc3949ba59abbe56e057f20f883e-backend";
 
 /// This node's sockets: remembers what they were to deliver.
 #[derive(Default)]
-struct Recorder(Mutex<Vec<Event>>);
+struct Recorder(Mutex<Vec<Event>>, Mutex<Vec<Order>>);
 
 impl Local for Recorder {
     fn deliver(&self, envelope: &Envelope, _: Option<&Topic>) {
@@ -54,12 +54,21 @@ impl Local for Recorder {
 
     fn comes_again(&self, _: &MessageId) {}
 
+    fn obey(&self, orders: &[(i64, Order)]) {
+        self.1.lock().extend(orders.iter().map(|(_, o)| o.clone()));
+    }
+
     fn missed(&self) {}
 }
 
 impl Recorder {
     fn take(&self) -> Vec<Event> {
         std::mem::take(&mut *self.0.lock())
+    }
+
+    /// Orders that became known.
+    fn take_orders(&self) -> Vec<Order> {
+        std::mem::take(&mut *self.1.lock())
     }
 
     /// Waits until an event passes the test, and returns it.
@@ -128,6 +137,7 @@ impl Api {
             .await
             .unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let controls = Controls::new(clock.clone());
         let sockets = Arc::new(Recorder::default());
         let bus: Arc<dyn Bus> = Arc::new(MemoryBus);
         let tasks = TaskTracker::new();
@@ -137,11 +147,13 @@ impl Api {
             bus: bus.clone(),
             local: sockets.clone(),
             presence,
+            controls: controls.clone(),
             clock: clock.clone(),
             rules: app::rules(&config),
             tasks: tasks.clone(),
         });
-        let auth = Arc::new(Authenticator::new(&config.auth, clock).unwrap());
+        let auth = Authenticator::new(&config.auth, clock).unwrap();
+        let auth = Arc::new(auth.with_controls(controls));
         let state = ApiState {
             chat: chat.clone(),
             auth: auth.clone(),
