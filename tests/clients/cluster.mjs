@@ -182,8 +182,9 @@ const scenes = {
         }));
     }
 
-    // What concerns every node: other backends' broadcasts and requests, and python-socketio's channel.
-    const always = 3;
+    // What concerns every node: orders, other backends' broadcasts and requests, and python-socketio's
+    // channel.
+    const always = 4;
     await check('a node listens to nothing that nobody there is in', async () => {
       for (const node of NODES.keys()) {
         await waitFor(async () => (await metric(node, 'porchlight_bus_subscriptions')) === always, `node ${node} to listen to nothing more`);

@@ -304,6 +304,7 @@ fn refusals_have_stable_reasons_and_codes() {
     assert_eq!(
         reasons.join(" "),
         "algorithm_not_allowed bad_signature cannot_mint keys_unavailable malformed missing \
-         no_user_id token_expired token_not_yet_valid unknown_key wrong_audience wrong_issuer"
+         no_user_id token_expired token_not_yet_valid token_revoked unknown_key wrong_audience \
+         wrong_issuer"
     );
 }
