@@ -19,7 +19,7 @@ pub trait Local: Send + Sync + 'static {
 
     /// These orders became known: connections that are to end do. Whoever is being admitted meanwhile
     /// is compared with what is known once they are connected.
-    fn obey(&self, orders: &[(i64, Order)]);
+    fn obey(&self, orders: &[Order]);
 
     /// Events of other nodes may have been missed: what the store knows of them is made good.
     fn missed(&self);

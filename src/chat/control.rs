@@ -107,6 +107,8 @@ impl FromStr for Subject {
 /// An order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
+    /// Which change of all orders brought it, counted by the store. A greater one is a later one.
+    pub version: i64,
     /// Whom it is about.
     pub subject: Subject,
     /// For [`Subject::Tokens`]: tokens issued at or after this are accepted. Otherwise 0.
@@ -119,7 +121,7 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orders {
     /// Ascending by version. Those of a kind that came later than this program are left out.
-    pub orders: Vec<(i64, Order)>,
+    pub orders: Vec<Order>,
     /// The version that was read up to; what was asked for if there is nothing newer.
     pub version: i64,
 }

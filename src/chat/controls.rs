@@ -11,12 +11,12 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
 
 use super::{Clock, Millis, Order, Subject, TokenKey, UserId};
 
-/// How often everything is read anew: what was missed because the database came back with an older
-/// state, or because this node could not read until it was forgotten.
+/// How often everything is read anew: versions may repeat where a database came back with an older
+/// state, as after a failover.
 const WHOLE: Duration = Duration::from_secs(3600);
 /// Tokens that one connection is known to have shown, at most; the oldest are forgotten first.
 const PROOFS: usize = 16;
@@ -84,7 +84,6 @@ pub struct Controls {
     clock: Arc<dyn Clock>,
     view: RwLock<View>,
     pub(super) reading: Mutex<Reading>,
-    pub(super) changed: Notify,
 }
 
 #[derive(Default)]
@@ -138,13 +137,7 @@ impl Controls {
                 version: 0,
                 whole: None,
             }),
-            changed: Notify::new(),
         })
-    }
-
-    /// There are new orders.
-    pub fn wake(&self) {
-        self.changed.notify_one();
     }
 
     /// How many users and tokens are refused.
@@ -191,17 +184,9 @@ impl Controls {
         })
     }
 
-    /// Takes orders in: on top of those that are known, or instead of them.
-    pub(super) fn learn(&self, orders: &[(i64, Order)], instead: bool) {
-        let mut fresh = View::default();
-        let mut view = self.view.write();
-        let target = if instead { &mut fresh } else { &mut *view };
-        for (version, order) in orders {
-            target.learn(*version, order);
-        }
-        if instead {
-            *view = fresh;
-        }
+    /// Takes orders in, of which some may be known, or older than what is.
+    pub fn learn(&self, orders: &[Order]) {
+        self.view.write().learn(orders);
     }
 
     /// Forgets what has no effect any more.
@@ -235,20 +220,30 @@ impl View {
         self.tokens.get(key).is_some_and(|rule| rule.ends_at > now)
     }
 
-    fn learn(&mut self, version: i64, order: &Order) {
-        self.version = self.version.max(version);
-        let rule = Rule {
-            version,
-            issued_before: order.issued_before,
-            ends_at: order.ends_at,
-        };
-        match &order.subject {
-            Subject::Tokens(user) => self.tokens_of.insert(user.clone(), rule),
-            Subject::User(user) => self.users.insert(user.clone(), rule),
-            Subject::Token(key) => self.tokens.insert(*key, rule),
-            Subject::Devices(user) => self.dismissed.insert(user.clone(), rule),
-            // Nobody can name a connection before this node has it.
-            Subject::Device(..) => None,
-        };
+    fn learn(&mut self, orders: &[Order]) {
+        for order in orders {
+            let rule = Rule {
+                version: order.version,
+                issued_before: order.issued_before,
+                ends_at: order.ends_at,
+            };
+            match &order.subject {
+                Subject::Tokens(user) => learn(&mut self.tokens_of, user, rule),
+                Subject::User(user) => learn(&mut self.users, user, rule),
+                Subject::Token(key) => learn(&mut self.tokens, key, rule),
+                Subject::Devices(user) => learn(&mut self.dismissed, user, rule),
+                // Nobody can name a connection before this node has it.
+                Subject::Device(..) => {}
+            }
+            self.version = self.version.max(order.version);
+        }
+    }
+}
+
+fn learn<K: Hash + Eq + Clone>(rules: &mut HashMap<K, Rule>, key: &K, rule: Rule) {
+    match rules.get_mut(key) {
+        Some(known) if known.version > rule.version => {}
+        Some(known) => *known = rule,
+        None => drop(rules.insert(key.clone(), rule)),
     }
 }

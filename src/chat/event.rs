@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::{
-    Conversation, ConversationId, DeviceId, Message, MessageId, Millis, PresenceInfo, Profile,
-    Topic, UserId,
+    Conversation, ConversationId, DeviceId, Message, MessageId, Millis, Order, PresenceInfo,
+    Profile, Topic, UserId,
 };
 
 /// An event on its way to everyone who must hear of it.
@@ -79,9 +79,9 @@ pub enum Event {
         /// Who.
         user: UserId,
     },
-    /// There are new orders in the store ([`Subject`](super::Subject)). For every node, which reads
-    /// them there; one that does not hear of it looks by itself soon.
-    OrdersChanged,
+    /// Orders were given or lifted. For every node; one that does not hear of it reads them in the
+    /// store soon.
+    Orders(Arc<[Order]>),
     /// A backend's own event for all connections of a user. At most once.
     Emit {
         /// For whom.
@@ -120,7 +120,7 @@ impl Event {
             Self::ParticipantRemoved { user, .. } | Self::Emit { user, .. } => {
                 vec![Topic::User(user.clone())]
             }
-            Self::OrdersChanged => vec![Topic::Orders],
+            Self::Orders(_) => vec![Topic::Orders],
         }
     }
 
@@ -144,7 +144,7 @@ impl Event {
             | Self::ConversationUpdated { .. }
             | Self::ConversationDeleted { .. }
             | Self::ParticipantRemoved { .. }
-            | Self::OrdersChanged
+            | Self::Orders(_)
             | Self::Emit { .. } => None,
         }
     }

@@ -362,10 +362,11 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps an order, which gets the next version. Where one about the subject is in effect it is
     /// only ever extended: the later of the two times counts, for each of the two. Returns what is
     /// kept.
-    async fn give_order(&self, order: &Order, now: Millis) -> StoreResult<Order>;
+    async fn give_order(&self, order: Order, now: Millis) -> StoreResult<Order>;
 
-    /// Ends the order about a subject, with the next version. `false`: none was in effect.
-    async fn lift_order(&self, subject: &Subject, now: Millis) -> StoreResult<bool>;
+    /// Ends the order about a subject, with the next version, and returns it. `None`: none was in
+    /// effect.
+    async fn lift_order(&self, subject: &Subject, now: Millis) -> StoreResult<Option<Order>>;
 
     /// Orders that came or were lifted after a version, oldest first, at most `limit`. Versions
     /// become visible in their order: whoever has read up to one has missed nothing before it.

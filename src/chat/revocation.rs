@@ -1,12 +1,12 @@
 //! Sending users away: revoking a user or a token, taking that back, closing connections. And how
 //! every node learns of it.
 //!
-//! An order is kept in the store before anybody is told, and nodes act on what they read there. The
-//! bus only says that there is something to read, so that healthy nodes act at once; one that cannot
-//! hear the bus looks by itself every [`INTERVAL`]. A node that cannot read the store admits nobody
-//! in any case: every admission needs it ([`Chat::introduce`]).
+//! An order is kept in the store before anybody is told. Then the bus tells it, so that nodes act at
+//! once, before they hear what is published later. And every node reads in the store what is new
+//! there, every [`INTERVAL`]: one that cannot hear the bus is late by that. A node that cannot read
+//! the store admits nobody in any case, because every admission needs it ([`Chat::introduce`]).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     Chat, ChatError, ChatResult, DeviceId, Envelope, Event, Millis, NEVER, Order, StoreResult,
@@ -15,8 +15,6 @@ use super::{
 
 /// How often a node looks for orders that nobody told it of.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Time between two reads however many orders come: each may have every connection looked at.
-const REST: Duration = Duration::from_millis(50);
 /// Time between two rounds that forget what has no effect any more.
 const TIDY: Duration = Duration::from_secs(60);
 /// Orders read at once.
@@ -76,11 +74,12 @@ impl Chat {
             }
         };
         let order = Order {
+            version: 0,
             subject,
             issued_before,
             ends_at: self.end(revoke.until)?,
         };
-        let kept = self.give(&order).await?;
+        let kept = self.give(order).await?;
         let before = (!revoke.block).then_some(kept.issued_before);
         let revocation = UserRevocation::of(before, kept.ends_at);
         tracing::info!(%user, block = revoke.block, issued_before = before.map(Millis::to_iso),
@@ -106,11 +105,12 @@ impl Chat {
     /// Refuses a token, and those minted from it, and closes the connections that stand on them.
     pub async fn revoke_token(&self, key: TokenKey, until: Option<Millis>) -> ChatResult<()> {
         let order = Order {
+            version: 0,
             subject: Subject::Token(key),
             issued_before: Millis(0),
             ends_at: self.end(until)?,
         };
-        self.give(&order).await?;
+        self.give(order).await?;
         tracing::info!(%key, until = until.map(Millis::to_iso), "token revoked");
         Ok(())
     }
@@ -131,11 +131,12 @@ impl Chat {
             None => Subject::Devices(user),
         };
         let order = Order {
+            version: 0,
             subject,
             issued_before: Millis(0),
             ends_at: self.clock.now().plus(KEPT_MS),
         };
-        self.give(&order).await.map(drop)
+        self.give(order).await.map(drop)
     }
 
     fn end(&self, until: Option<Millis>) -> ChatResult<Millis> {
@@ -147,35 +148,35 @@ impl Chat {
         }
     }
 
-    async fn give(&self, order: &Order) -> ChatResult<Order> {
+    async fn give(&self, order: Order) -> ChatResult<Order> {
         let kept = self.store.give_order(order, self.clock.now()).await?;
-        self.spread().await;
+        self.spread(std::slice::from_ref(&kept));
         Ok(kept)
     }
 
     async fn lift(&self, subjects: &[Subject]) -> ChatResult<bool> {
-        let mut lifted = false;
+        let mut lifted = Vec::new();
         for subject in subjects {
-            lifted |= self.store.lift_order(subject, self.clock.now()).await?;
+            lifted.extend(self.store.lift_order(subject, self.clock.now()).await?);
         }
-        self.spread().await;
-        Ok(lifted)
+        self.spread(&lifted);
+        Ok(!lifted.is_empty())
     }
 
-    /// The store has something new: other nodes are told, and this one acts before whoever asked
-    /// for it is answered.
-    async fn spread(&self) {
+    /// Acts upon orders that the store has kept, here and at the other nodes.
+    fn spread(&self, orders: &[Order]) {
+        if orders.is_empty() {
+            return;
+        }
+        self.controls.learn(orders);
         let envelope = Envelope {
             origin: None,
-            event: Event::OrdersChanged,
+            event: Event::Orders(orders.into()),
         };
         self.announce(envelope, None);
-        if let Err(e) = self.learn_orders().await {
-            tracing::warn!(error = %e, "an order is kept, but cannot be read back yet");
-        }
     }
 
-    /// Learns what the store holds and acts upon it. To be called once before anybody is admitted.
+    /// Reads what is new in the store and acts upon it. To be called once before anybody is admitted.
     pub async fn learn_orders(&self) -> StoreResult<()> {
         let mut reading = self.controls.reading.lock().await;
         let from = reading.after();
@@ -189,8 +190,8 @@ impl Chat {
             version = page.version;
         }
         reading.done(from, version);
-        if !orders.is_empty() || from == 0 {
-            self.controls.learn(&orders, from == 0);
+        if !orders.is_empty() {
+            self.controls.learn(&orders);
             self.local.obey(&orders);
         }
         Ok(())
@@ -200,11 +201,10 @@ impl Chat {
     /// future.
     pub async fn watch_orders(&self) {
         self.bus.subscribe(Topic::Orders).await;
-        let mut tidied = tokio::time::Instant::now();
+        let mut tidied = Instant::now();
         let mut failing = false;
         loop {
-            // The wait ends early when other nodes say that there is something.
-            let _ = tokio::time::timeout(INTERVAL, self.controls.changed.notified()).await;
+            tokio::time::sleep(INTERVAL).await;
             let learned = self.learn_orders().await;
             match &learned {
                 Err(e) if !failing => tracing::warn!(error = %e, "orders cannot be read"),
@@ -213,14 +213,13 @@ impl Chat {
             }
             failing = learned.is_err();
             if !failing && tidied.elapsed() >= TIDY {
-                tidied = tokio::time::Instant::now();
+                tidied = Instant::now();
                 self.controls.forget_ended();
                 let forgotten = self.clock.now().plus(-KEPT_MS);
                 if let Err(e) = self.store.forget_orders(forgotten).await {
                     tracing::warn!(error = %e, "orders without effect cannot be deleted");
                 }
             }
-            tokio::time::sleep(REST).await;
         }
     }
 }

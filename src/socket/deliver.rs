@@ -272,9 +272,12 @@ impl Local for LocalHub {
             Event::ParticipantRemoved { conversation, user } => {
                 hub.removed(envelope, conversation, std::slice::from_ref(user));
             }
-            // Whoever gave them sees to this node's connections.
-            Event::OrdersChanged if via.is_some() => hub.controls.wake(),
-            Event::OrdersChanged => {}
+            Event::Orders(orders) => {
+                if via.is_some() {
+                    hub.controls.learn(orders);
+                }
+                hub.obey(orders);
+            }
             Event::Emit { user, name, args } => {
                 let event = RawEvent::text(event_text(name, args.get()));
                 hub.emit_raw(&Packet::raw(&event, true), &hub.sessions_of(user), false);
@@ -286,7 +289,7 @@ impl Local for LocalHub {
         self.0.notified.note(message);
     }
 
-    fn obey(&self, orders: &[(i64, Order)]) {
+    fn obey(&self, orders: &[Order]) {
         self.0.obey(orders);
     }
 

@@ -13,8 +13,8 @@ use socketioxide_core::Sid;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    handed::Handed, heal::Heal, named::Named, notified::Notified, room::Room, roster::Roster,
-    session::Session,
+    handed::Handed, heal::Heal, named::Named, notified::Notified, obey::Rounds, room::Room,
+    roster::Roster, session::Session,
 };
 use crate::{
     chat::{Bus, Controls, ConversationId, DeviceId, Store, Topic, UserId},
@@ -31,6 +31,7 @@ pub struct Hub {
     pub(super) meters: Meters,
     /// Who is sent away.
     pub(super) controls: Arc<Controls>,
+    pub(super) rounds: Rounds,
     pub(super) notified: Notified,
     /// Who is told who is online.
     pub roster: Roster,
@@ -65,6 +66,7 @@ impl Hub {
             store,
             tasks,
             controls,
+            rounds: Rounds::default(),
             users: DashMap::new(),
             notified: Notified::default(),
             roster: Roster::default(),

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Time that a last word has to get out before the transport is cut.
-const LAST_WORD: Duration = Duration::from_millis(500);
+const LAST_WORD: Duration = Duration::from_millis(300);
 /// How long a full queue may stay full for those who wait for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often they look.

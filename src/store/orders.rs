@@ -20,12 +20,12 @@ const GIVE: Sql = Sql::same(
         ends_at = CASE
             WHEN orders.ends_at > excluded.ends_at
             THEN orders.ends_at ELSE excluded.ends_at END
-     RETURNING issued_before, ends_at",
+     RETURNING version, subject, issued_before, ends_at",
 );
 
 const LIFT: Sql = Sql::same(
     "UPDATE orders SET version = $2, ends_at = $3 WHERE subject = $1 AND ends_at > $3
-     RETURNING version",
+     RETURNING version, subject, issued_before, ends_at",
 );
 
 const AFTER: Sql = Sql::same(
@@ -38,7 +38,7 @@ const FORGET: Sql = Sql::same("DELETE FROM orders WHERE ends_at < $1");
 /// See [`Store::give_order`](crate::chat::Store::give_order).
 pub(super) async fn give<E: Engine>(
     core: &Core<E>,
-    order: &Order,
+    order: Order,
     now: Millis,
 ) -> StoreResult<Order> {
     let mut session = core.begin().await?;
@@ -53,11 +53,7 @@ pub(super) async fn give<E: Engine>(
             Arg::Int(now.0),
         ];
         let kept = session.row(GIVE, &args).await?.ok_or_else(nothing)?;
-        Ok(Order {
-            subject: order.subject.clone(),
-            issued_before: Millis(kept.int(0)?),
-            ends_at: Millis(kept.int(1)?),
-        })
+        read(&kept, order.subject)
     }
     .await;
     session.finish(given).await
@@ -68,13 +64,14 @@ pub(super) async fn lift<E: Engine>(
     core: &Core<E>,
     subject: &Subject,
     now: Millis,
-) -> StoreResult<bool> {
+) -> StoreResult<Option<Order>> {
     let mut session = core.begin().await?;
     let lifted = async {
         let version = next(&mut session).await?;
-        let subject = subject.to_string();
-        let args = [Arg::Text(&subject), Arg::Int(version), Arg::Int(now.0)];
-        Ok(session.row(LIFT, &args).await?.is_some())
+        let text = subject.to_string();
+        let args = [Arg::Text(&text), Arg::Int(version), Arg::Int(now.0)];
+        let lifted = session.row(LIFT, &args).await?;
+        lifted.map(|row| read(&row, subject.clone())).transpose()
     }
     .await;
     session.finish(lifted).await
@@ -88,24 +85,27 @@ pub(super) async fn after<E: Engine>(
 ) -> StoreResult<Orders> {
     let args = [Arg::Int(version), Arg::Int(limit.into())];
     let rows = core.reader().await?.rows(AFTER, &args).await?;
-    let mut read = Orders {
+    let mut found = Orders {
         orders: Vec::with_capacity(rows.len()),
         version,
     };
     for row in rows {
-        read.version = row.int(0)?;
+        found.version = row.int(0)?;
         // One that cannot be read was given by a newer version of this program.
-        let Ok(subject) = row.text(1)?.parse() else {
-            continue;
-        };
-        let order = Order {
-            subject,
-            issued_before: Millis(row.int(2)?),
-            ends_at: Millis(row.int(3)?),
-        };
-        read.orders.push((read.version, order));
+        if let Ok(subject) = row.text(1)?.parse() {
+            found.orders.push(read(&row, subject)?);
+        }
     }
-    Ok(read)
+    Ok(found)
+}
+
+fn read(row: &impl Cells, subject: Subject) -> StoreResult<Order> {
+    Ok(Order {
+        version: row.int(0)?,
+        subject,
+        issued_before: Millis(row.int(2)?),
+        ends_at: Millis(row.int(3)?),
+    })
 }
 
 /// See [`Store::forget_orders`](crate::chat::Store::forget_orders).

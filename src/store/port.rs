@@ -320,11 +320,11 @@ impl<E: Engine> Store for SqlStore<E> {
         self.core.within(uploads::forget(&self.core, ids)).await
     }
 
-    async fn give_order(&self, order: &Order, now: Millis) -> StoreResult<Order> {
+    async fn give_order(&self, order: Order, now: Millis) -> StoreResult<Order> {
         self.core.within(orders::give(&self.core, order, now)).await
     }
 
-    async fn lift_order(&self, subject: &Subject, now: Millis) -> StoreResult<bool> {
+    async fn lift_order(&self, subject: &Subject, now: Millis) -> StoreResult<Option<Order>> {
         let lifted = orders::lift(&self.core, subject, now);
         self.core.within(lifted).await
     }

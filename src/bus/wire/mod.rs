@@ -101,7 +101,10 @@ pub fn encode(envelope: &Envelope, node: Uuid) -> Vec<u8> {
             put.text(conversation.as_str());
             put.text(user.as_str());
         }
-        Event::OrdersChanged => head(&mut put, ORDERS, envelope),
+        Event::Orders(orders) => {
+            head(&mut put, ORDERS, envelope);
+            put.list(orders, model::put_order);
+        }
         Event::Emit { user, name, args } => {
             head(&mut put, EMIT, envelope);
             put.text(user.as_str());
@@ -180,7 +183,11 @@ fn event(take: &mut Take<'_>) -> Taken<Option<Envelope>> {
             conversation: take.parsed(ConversationId::new)?,
             user: take.parsed(UserId::new)?,
         },
-        ORDERS => Event::OrdersChanged,
+        ORDERS => {
+            // Those of a kind that came later are left to be read by who knows them.
+            let orders = take.list(model::take_order)?;
+            Event::Orders(orders.into_iter().flatten().collect())
+        }
         EMIT => Event::Emit {
             user: take.parsed(UserId::new)?,
             name: take.text()?,

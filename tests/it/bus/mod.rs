@@ -15,8 +15,8 @@ use porchlight::{
     bus::RedisBus,
     chat::{
         Attachment, Bus, Conversation, ConversationId, DeviceId, Dimensions, Envelope, Event,
-        Local, Message, MessageId, Millis, Order, Participant, PresenceChange, PresenceInfo,
-        Profile, Receipt, Role, Status, Topic, UploadId, UserId,
+        Local, Message, MessageId, Millis, NEVER, Order, Participant, PresenceChange, PresenceInfo,
+        Profile, Receipt, Role, Status, Subject, TokenKey, Topic, UploadId, UserId,
     },
     redis::Redis,
 };
@@ -42,7 +42,7 @@ impl Local for Heard {
 
     fn comes_again(&self, _: &MessageId) {}
 
-    fn obey(&self, _: &[(i64, Order)]) {}
+    fn obey(&self, _: &[Order]) {}
 
     fn missed(&self) {
         *self.missed.lock() += 1;
@@ -260,7 +260,20 @@ pub fn every_event(users: &[&str]) -> Vec<Event> {
             conversation: room("r"),
             user: first.clone(),
         },
-        Event::OrdersChanged,
+        Event::Orders(
+            [
+                Subject::Tokens(first.clone()),
+                Subject::Device(first.clone(), DeviceId::trusted("d")),
+                Subject::Token(TokenKey::new([9; 16])),
+            ]
+            .map(|subject| Order {
+                version: 7,
+                subject,
+                issued_before: Millis(-8),
+                ends_at: NEVER,
+            })
+            .into(),
+        ),
         Event::Emit {
             user: first,
             name: "hello".into(),

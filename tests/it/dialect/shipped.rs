@@ -161,7 +161,7 @@ fn events() -> Vec<(&'static str, Event)> {
                 user: bob(),
             },
         ),
-        ("orders", Event::OrdersChanged),
+        ("orders", Event::Orders(Arc::from([]))),
     ]
 }
 

@@ -161,9 +161,10 @@ async fn a_user_is_disconnected() {
     let answer = api.service(Method::POST, path);
     let answer = answer.json(json!({"device": "d-1"})).await;
     answer.expect(StatusCode::ACCEPTED);
-    let orders = api.sockets.take_orders();
-    let subjects: Vec<_> = orders.iter().map(|o| o.subject.to_string()).collect();
-    assert_eq!(subjects, ["devices:bob", "device:bob/d-1"]);
+    assert_eq!(
+        api.sockets.take_subjects(),
+        ["devices:bob", "device:bob/d-1"]
+    );
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::backend::*;
 
 fn order(subject: Subject, issued_before: i64, ends_at: Millis) -> Order {
     Order {
+        version: 0,
         subject,
         issued_before: Millis(issued_before),
         ends_at,
@@ -15,9 +16,9 @@ fn order(subject: Subject, issued_before: i64, ends_at: Millis) -> Order {
 }
 
 /// All of them, as one who knows nothing yet reads them.
-async fn all(store: &dyn Store) -> Vec<(i64, Order)> {
+async fn all(store: &dyn Store) -> Vec<Order> {
     let read = store.orders_after(0, 100).await.unwrap();
-    assert_eq!(read.version, read.orders.last().map_or(0, |(v, _)| *v));
+    assert_eq!(read.version, read.orders.last().map_or(0, |o| o.version));
     read.orders
 }
 
@@ -35,22 +36,24 @@ pub async fn are_read_by_version(db: Backend) {
             NEVER,
         ),
     ];
-    for order in &given {
-        assert_eq!(store.give_order(order, NOW).await.unwrap(), *order);
+    let mut kept = Vec::new();
+    for (order, version) in given.iter().zip(1..) {
+        let given = store.give_order(order.clone(), NOW).await.unwrap();
+        let order = order.clone();
+        assert_eq!(given, Order { version, ..order });
+        kept.push(given);
     }
     let read = all(&*other).await;
-    let orders: Vec<_> = read.iter().map(|(_, order)| order.clone()).collect();
-    assert_eq!(orders, given);
-    let versions: Vec<_> = read.iter().map(|(version, _)| *version).collect();
-    assert_eq!(versions, [1, 2, 3, 4, 5]);
+    assert_eq!(read, kept);
     let page = other.orders_after(1, 2).await.unwrap();
     assert_eq!((page.orders, page.version), (read[1..3].to_vec(), 3));
     let end = other.orders_after(5, 2).await.unwrap();
     assert_eq!((end.orders.len(), end.version), (0, 5));
     // What comes again comes to those who have read it, too.
-    store.give_order(&given[0], NOW).await.unwrap();
+    let again = store.give_order(given[0].clone(), NOW).await.unwrap();
+    assert_eq!(again.version, 6);
     let news = other.orders_after(5, 9).await.unwrap();
-    assert_eq!(news.orders, [(6, given[0].clone())]);
+    assert_eq!(news.orders, [again]);
 }
 
 pub async fn are_extended_until_they_end(db: Backend) {
@@ -58,7 +61,7 @@ pub async fn are_extended_until_they_end(db: Backend) {
     let subject = || Subject::Tokens(user("ann"));
     let give = async |before, ends, now| {
         let given = order(subject(), before, ends);
-        let kept = store.give_order(&given, now).await.unwrap();
+        let kept = store.give_order(given, now).await.unwrap();
         (kept.issued_before.0, kept.ends_at)
     };
     let (soon, late) = (NOW.plus(10), NOW.plus(20));
@@ -67,15 +70,13 @@ pub async fn are_extended_until_they_end(db: Backend) {
     assert_eq!(give(150, soon, NOW).await, (200, late), "nothing is lost");
     assert_eq!(give(300, NEVER, NOW).await, (300, NEVER));
     assert_eq!(give(400, soon, NOW).await, (400, NEVER));
-    assert!(store.lift_order(&subject(), NOW).await.unwrap());
-    assert_eq!(
-        all(&*store).await,
-        [(6, order(subject(), 400, NOW))],
-        "that it ended is read as well"
-    );
-    assert!(!store.lift_order(&subject(), NOW).await.unwrap());
+    let lifted = store.lift_order(&subject(), NOW).await.unwrap().unwrap();
+    let (version, ended) = (6, order(subject(), 400, NOW));
+    assert_eq!(lifted, Order { version, ..ended });
+    assert_eq!(all(&*store).await, [lifted], "that is read as well");
+    assert_eq!(store.lift_order(&subject(), NOW).await.unwrap(), None);
     let never_given = Subject::User(user("ann"));
-    assert!(!store.lift_order(&never_given, NOW).await.unwrap());
+    assert_eq!(store.lift_order(&never_given, NOW).await.unwrap(), None);
     // One that ended, by itself or not, has no part in the next.
     assert_eq!(give(50, late, NOW.plus(1)).await, (50, late));
     assert_eq!(
@@ -89,16 +90,17 @@ pub async fn are_forgotten_after_their_end(db: Backend) {
     let store = db.open().await;
     for (name, ends) in [("ann", NOW), ("bob", NOW.plus(1)), ("cid", NEVER)] {
         let given = order(Subject::User(user(name)), 0, ends);
-        store.give_order(&given, NOW.plus(-1)).await.unwrap();
+        store.give_order(given, NOW.plus(-1)).await.unwrap();
     }
     store.forget_orders(NOW.plus(1)).await.unwrap();
-    let left: Vec<_> = all(&*store).await.into_iter().map(|(v, _)| v).collect();
+    let left = all(&*store).await.into_iter().map(|o| o.version);
+    let left: Vec<_> = left.collect();
     assert_eq!(left, [2, 3]);
     // Versions go on from where they were.
     store.forget_orders(NEVER).await.unwrap();
     let given = order(Subject::User(user("dan")), 0, NEVER);
-    store.give_order(&given, NOW).await.unwrap();
-    assert_eq!(all(&*store).await.last().unwrap().0, 4);
+    store.give_order(given, NOW).await.unwrap();
+    assert_eq!(all(&*store).await.last().unwrap().version, 4);
 }
 
 /// A reader goes on from the newest version it saw: an older one that became visible later would be
@@ -114,7 +116,7 @@ pub async fn become_visible_in_order(db: Backend) {
             for m in 0..EACH {
                 let subject = Subject::User(user(&format!("u{n}-{m}")));
                 let given = order(subject, 0, NEVER);
-                store.give_order(&given, NOW).await.unwrap();
+                store.give_order(given, NOW).await.unwrap();
             }
         });
     }
@@ -124,7 +126,7 @@ pub async fn become_visible_in_order(db: Backend) {
         let read = reader.orders_after(cursor, 1000).await.unwrap();
         let last = read.version == cursor;
         cursor = read.version;
-        seen.extend(read.orders.into_iter().map(|(version, _)| version));
+        seen.extend(read.orders.into_iter().map(|o| o.version));
         if last && !giving {
             break;
         }
@@ -137,9 +139,9 @@ pub async fn become_visible_in_order(db: Backend) {
 pub async fn of_kinds_to_come_are_passed_over(db: Backend) {
     let store = db.open().await;
     let given = order(Subject::User(user("ann")), 0, NEVER);
-    store.give_order(&given, NOW).await.unwrap();
+    let given = store.give_order(given, NOW).await.unwrap();
     db.execute("INSERT INTO orders VALUES ('later:x', 2, 0, 9)")
         .await;
     let read = store.orders_after(0, 9).await.unwrap();
-    assert_eq!((read.orders, read.version), (vec![(1, given)], 2));
+    assert_eq!((read.orders, read.version), (vec![given], 2));
 }
