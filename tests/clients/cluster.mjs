@@ -222,6 +222,38 @@ const scenes = {
         assert.ok(performance.now() - began < SOON);
       }));
 
+    for (const transport of ['websocket', 'polling']) {
+      await check(`a user revoked at another node is gone within a second and refused: ${transport}`, () =>
+        cast(['alice', 'bob'], async (alice, bob) => {
+          const { id, a } = await talk(alice, bob);
+          const devices = [];
+          for (const node of [0, LAST]) devices.push(await at(bob, node, { transports: [transport] }));
+          for (const device of devices) await device.done('conversation:join', id);
+          const ends = devices.map((d) => new Promise((done) => d.socket.once('disconnect', done)));
+          await service(0, `/api/service/users/${bob.id}/revoke`, {});
+          const began = performance.now();
+          await send(a, id, 'without him');
+          assert.deepEqual(await Promise.all(ends), ['io server disconnect', 'io server disconnect']);
+          assert.ok(performance.now() - began < SOON);
+          for (const device of devices) {
+            assert.deepEqual(contents(device), []);
+            assert.match(device.heard('error')[0].message, /^token_revoked: /);
+            const refused = new Promise((done) => device.socket.once('connect_error', done));
+            device.socket.connect();
+            assert.match((await refused).message, /^unauthorized: token_revoked: /);
+          }
+        }));
+    }
+
+    await check('a token revoked at another node takes the devices that came by it or by its socket tokens', () =>
+      cast(['alice'], async (alice) => {
+        const { token } = await alice.post('/api/auth/socket-token');
+        const devices = [await at(alice, LAST), await at(alice, LAST, { auth: { token } })];
+        const ends = devices.map((d) => new Promise((done) => d.socket.once('disconnect', done)));
+        await service(0, '/api/service/tokens/revoke', { token: alice.token });
+        assert.deepEqual(await Promise.all(ends), ['io server disconnect', 'io server disconnect']);
+      }));
+
     await check("a backend's own event reaches all devices", () =>
       cast(['alice'], async (alice) => {
         const devices = [await at(alice, 0), await at(alice, LAST)];

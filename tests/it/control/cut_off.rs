@@ -21,8 +21,8 @@ async fn it_notices_by_itself_who_is_sent_away() {
             "tokens/revoke" => json!({ "token": token }),
             _ => json!({}),
         };
-        let since = Instant::now();
         pair.order(path, body).await;
+        let since = Instant::now();
         assert!(bob.banned().await, "{path}");
         pair.until_empty(since, SOON_CUT_OFF).await;
         assert!(given(bob).await.is_empty());

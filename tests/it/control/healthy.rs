@@ -27,8 +27,8 @@ async fn whoever_is_sent_away_is_gone_at_once() {
         let token = pair.b.token("bob");
         let mut bob = pair.bob_with(&token).await;
         let (path, body) = order(path, body, &token);
-        let since = Instant::now();
         pair.order(&path, body).await;
+        let since = Instant::now();
         assert!(bob.banned().await, "{path}: it is told to stay away");
         pair.say("secret").await;
         let heard = given(bob).await;
@@ -47,8 +47,8 @@ async fn whoever_stopped_reading_is_gone_at_once() {
         let bob = pair.bob_with(&token).await;
         pair.flood().await;
         let (path, body) = order(path, body, &token);
-        let since = Instant::now();
         pair.order(&path, body).await;
+        let since = Instant::now();
         pair.say("secret").await;
         pair.until_empty(since, SOON).await;
         pair.until_offline().await;
@@ -81,7 +81,6 @@ async fn whoever_polls_is_gone_at_once() {
             pair.b.until_health(1, 1).await;
             bob.get().await;
             let (path, body) = order(path, body, &token);
-            let since = Instant::now();
             let polling = async || {
                 let mut got = String::new();
                 while let (200, packets) = bob.get().await {
@@ -91,14 +90,16 @@ async fn whoever_polls_is_gone_at_once() {
             };
             let ordered = async {
                 pair.order(&path, body).await;
+                let since = Instant::now();
                 pair.say("secret").await;
+                since
             };
-            let got = if polls {
-                tokio::join!(polling(), ordered).0
+            let (got, since) = if polls {
+                tokio::join!(polling(), ordered)
             } else {
-                ordered.await;
+                let since = ordered.await;
                 tokio::time::sleep_until((since + SOON).into()).await;
-                polling().await
+                (polling().await, since)
             };
             assert_eq!(got.contains("41"), polls, "{path}: {got}");
             assert!(!got.contains("secret"), "{path}: {got}");
@@ -191,8 +192,8 @@ async fn whoever_is_removed_hears_nothing_more() {
             true => format!("/api/conversations/{room}"),
             false => format!("/api/conversations/{room}/participants/bob"),
         };
-        let since = Instant::now();
         pair.a.rest("ann", "DELETE", &path, Value::Null).await;
+        let since = Instant::now();
         if !deleted {
             pair.say("secret").await;
         }

@@ -18,7 +18,7 @@ use crate::support::{
     sio::{Sio, narrow},
 };
 
-/// Within which control is effective, on every node and socket.
+/// Within which control is effective once it was answered, on every node and socket.
 pub const SOON: Duration = Duration::from_secs(1);
 /// The same at a node that cannot hear the others: it looks by itself once a second.
 pub const SOON_CUT_OFF: Duration = Duration::from_secs(3);
@@ -134,7 +134,7 @@ impl Pair {
         .await;
     }
 
-    /// Waits until nobody is left at node `b`, since an order was given.
+    /// Waits until nobody is left at node `b`, since an order was answered.
     pub async fn until_empty(&self, since: Instant, within: Duration) {
         self.b.until_health(0, 0).await;
         let took = since.elapsed();

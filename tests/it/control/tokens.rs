@@ -89,9 +89,9 @@ async fn a_connection_goes_with_any_token_that_it_showed() {
             let renewed = bob.call("authenticate", json!({ "token": token })).await;
             assert_eq!(renewed["ok"], true, "{renewed}");
         }
-        let since = Instant::now();
         pair.order("tokens/revoke", json!({ "token": tokens[which] }))
             .await;
+        let since = Instant::now();
         assert!(bob.banned().await);
         pair.until_empty(since, SOON).await;
     }

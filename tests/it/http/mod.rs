@@ -9,6 +9,7 @@ mod openapi;
 mod ops;
 mod people;
 mod requests;
+mod revocation;
 mod search;
 mod service;
 mod uploads;
