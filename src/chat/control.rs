@@ -1,9 +1,9 @@
-//! Orders that end connections or refuse tokens, as they are kept: every node learns of each,
-//! also one that starts later or could not be told.
+//! Orders that refuse tokens, end connections or empty rooms, as they are kept: every node learns of
+//! each, also one that starts later or could not be told.
 
 use std::{fmt, str::FromStr};
 
-use super::{DeviceId, Millis, UserId};
+use super::{ConversationId, DeviceId, Millis, UserId};
 
 /// The time of what does not end by itself.
 pub const NEVER: Millis = Millis(i64::MAX);
@@ -62,6 +62,9 @@ pub enum Subject {
     Devices(UserId),
     /// As [`Subject::Devices`], but one of them.
     Device(UserId, DeviceId),
+    /// Somebody does not take part in the conversation any more, or it was deleted: whoever is in
+    /// its room is compared with who takes part.
+    Members(ConversationId),
 }
 
 /// As the store keeps it: a word, a colon, and ids, of which none holds a slash.
@@ -73,6 +76,7 @@ impl fmt::Display for Subject {
             Self::Token(key) => write!(f, "token:{key}"),
             Self::Devices(user) => write!(f, "devices:{user}"),
             Self::Device(user, device) => write!(f, "device:{user}/{device}"),
+            Self::Members(conversation) => write!(f, "members:{conversation}"),
         }
     }
 }
@@ -99,6 +103,7 @@ impl FromStr for Subject {
                 let device = DeviceId::new(device).map_err(|_| InvalidSubject)?;
                 Self::Device(user, device)
             }
+            "members" => Self::Members(ConversationId::new(rest).map_err(|_| InvalidSubject)?),
             _ => return Err(InvalidSubject),
         })
     }
@@ -140,6 +145,7 @@ mod tests {
             Subject::Token(key),
             Subject::Devices(user()),
             Subject::Device(user(), DeviceId::trusted("d:1")),
+            Subject::Members(ConversationId::trusted("c:1")),
         ] {
             assert_eq!(subject.to_string().parse(), Ok(subject));
         }

@@ -232,8 +232,8 @@ impl View {
                 Subject::User(user) => learn(&mut self.users, user, rule),
                 Subject::Token(key) => learn(&mut self.tokens, key, rule),
                 Subject::Devices(user) => learn(&mut self.dismissed, user, rule),
-                // Nobody can name a connection before this node has it.
-                Subject::Device(..) => {}
+                // They are about what a node has at the time, and nothing that may come.
+                Subject::Device(..) | Subject::Members(_) => {}
             }
             self.version = self.version.max(order.version);
         }

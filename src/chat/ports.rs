@@ -261,7 +261,7 @@ pub trait Store: Send + Sync + 'static {
         now: Millis,
     ) -> StoreResult<Conversation>;
 
-    /// Takes a participant out of a group. When the last admin goes, the longest-standing member
+    /// Takes a participant out of a group, with an order about [`Subject::Members`]. When the last admin goes, the longest-standing member
     /// becomes admin. Returns the group as it is now; with nobody left it is deleted, and the
     /// result has no participants.
     async fn remove_participant(
@@ -279,7 +279,8 @@ pub trait Store: Send + Sync + 'static {
         now: Millis,
     ) -> StoreResult<Conversation>;
 
-    /// Deletes a conversation for everybody. Returns those who took part.
+    /// Deletes a conversation for everybody, with an order about [`Subject::Members`]. Returns those
+    /// who took part.
     async fn delete(&self, id: &ConversationId, now: Millis) -> StoreResult<Arc<[UserId]>>;
 
     /// Moves a participant's cursor up to `seq` (bounded by the conversation's newest; never

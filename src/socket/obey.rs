@@ -54,6 +54,7 @@ impl Hub {
     /// Carries orders out. What they say is known to the hub's controls already.
     pub(super) fn obey(self: &Arc<Self>, orders: &[Order]) {
         let mut tokens = false;
+        let mut doubtful = Vec::new();
         for order in orders {
             match &order.subject {
                 Subject::Tokens(user) | Subject::User(user) | Subject::Devices(user) => {
@@ -68,7 +69,12 @@ impl Hub {
                     }
                 }
                 Subject::Token(_) => tokens = true,
+                Subject::Members(id) if self.room(id).is_some() => doubtful.push(id.clone()),
+                Subject::Members(_) => {}
             }
+        }
+        if !doubtful.is_empty() {
+            self.heal.doubt(doubtful);
         }
         if tokens && let Some(wait) = self.rounds.wait(Instant::now()) {
             match wait.is_zero() {

@@ -5,7 +5,7 @@ use super::{
     engine::{Arg, Cells, Engine, Sql},
     session::Session,
 };
-use crate::chat::{Millis, Order, Orders, StoreError, StoreResult, Subject};
+use crate::chat::{ConversationId, Millis, Order, Orders, StoreError, StoreResult, Subject};
 
 /// Held until the transaction ends: versions become visible one after the other.
 const NEXT: Sql = Sql::same("UPDATE newest_order SET version = version + 1 RETURNING version");
@@ -42,21 +42,38 @@ pub(super) async fn give<E: Engine>(
     now: Millis,
 ) -> StoreResult<Order> {
     let mut session = core.begin().await?;
-    let given = async {
-        let version = next(&mut session).await?;
-        let subject = order.subject.to_string();
-        let args = [
-            Arg::Text(&subject),
-            Arg::Int(version),
-            Arg::Int(order.issued_before.0),
-            Arg::Int(order.ends_at.0),
-            Arg::Int(now.0),
-        ];
-        let kept = session.row(GIVE, &args).await?.ok_or_else(nothing)?;
-        read(&kept, order.subject)
-    }
-    .await;
+    let given = put(&mut session, order, now).await;
     session.finish(given).await
+}
+
+/// Somebody takes no part in the conversation any more, in the transaction that says so. The order
+/// has no time: that there is one is all.
+pub(super) async fn note_members<E: Engine>(
+    session: &mut Session<E>,
+    id: &ConversationId,
+    now: Millis,
+) -> StoreResult<()> {
+    let order = Order {
+        version: 0,
+        subject: Subject::Members(id.clone()),
+        issued_before: Millis(0),
+        ends_at: now,
+    };
+    put(session, order, now).await.map(drop)
+}
+
+async fn put<E: Engine>(session: &mut Session<E>, order: Order, now: Millis) -> StoreResult<Order> {
+    let version = next(session).await?;
+    let subject = order.subject.to_string();
+    let args = [
+        Arg::Text(&subject),
+        Arg::Int(version),
+        Arg::Int(order.issued_before.0),
+        Arg::Int(order.ends_at.0),
+        Arg::Int(now.0),
+    ];
+    let kept = session.row(GIVE, &args).await?.ok_or_else(nothing)?;
+    read(&kept, order.subject)
 }
 
 /// See [`Store::lift_order`](crate::chat::Store::lift_order).

@@ -108,7 +108,8 @@ suite! {
         are_extended_until_they_end,
         are_forgotten_after_their_end,
         become_visible_in_order,
-        of_kinds_to_come_are_passed_over;
+        of_kinds_to_come_are_passed_over,
+        tell_who_takes_no_part_any_more;
     searching:
         words_are_found_however_they_are_written,
         phrases_beginnings_and_exclusions,

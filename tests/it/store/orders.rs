@@ -145,3 +145,26 @@ pub async fn of_kinds_to_come_are_passed_over(db: Backend) {
     let read = store.orders_after(0, 9).await.unwrap();
     assert_eq!((read.orders, read.version), (vec![given], 2));
 }
+
+pub async fn tell_who_takes_no_part_any_more(db: Backend) {
+    let store = db.open().await;
+    for name in ["left", "ended", "deleted", "stays"] {
+        group(&*store, name, &["ann", "bob"]).await;
+    }
+    let leave = async |name: &str, who: &str| {
+        let (name, who) = (room(name), user(who));
+        store.remove_participant(&name, &who, NOW).await.unwrap();
+    };
+    leave("left", "bob").await;
+    leave("ended", "ann").await;
+    leave("ended", "bob").await;
+    store.delete(&room("deleted"), NOW).await.unwrap();
+    not_participant(
+        store
+            .remove_participant(&room("stays"), &user("cid"), NOW)
+            .await,
+    );
+    let told = all(&*store).await;
+    let told: Vec<_> = told.iter().map(|o| o.subject.to_string()).collect();
+    assert_eq!(told, ["members:left", "members:ended", "members:deleted"]);
+}
