@@ -3,9 +3,13 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
 
 use super::{FLOOD, Pair, SOON, contents, given, refusal};
-use crate::{edge::transport::Polling, support::node::until};
+use crate::{
+    edge::transport::Polling,
+    support::{node::until, sio::Sio},
+};
 
 /// What sends bob away, with the body that it takes. `TOKEN` stands for his token.
 const SENT_AWAY: [(&str, &str); 4] = [
@@ -111,6 +115,40 @@ async fn whoever_polls_is_gone_at_once() {
             pair.until_offline().await;
             pair.allow_again().await;
         }
+    }
+}
+
+/// Between the check of their token and the moment from which they are found.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_being_admitted_meanwhile_is_gone_at_once() {
+    let pair = Pair::start().await;
+    for (path, body) in SENT_AWAY {
+        let token = pair.b.token("bob");
+        let mut held = PgConnection::connect(&pair.database).await.unwrap();
+        held.execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        let (addr, auth) = (pair.b.addr, json!({ "token": token }));
+        let connecting = tokio::spawn(async move { Sio::connect(addr, auth).await });
+        let mut watching = PgConnection::connect(&pair.database).await.unwrap();
+        until(
+            async || {
+                let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted
+                    AND relation = 'users'::regclass";
+                let count = sqlx::query_scalar::<_, i64>(waiting);
+                count.fetch_one(&mut watching).await.unwrap() > 0
+            },
+            || "the handshake was not held up".into(),
+        )
+        .await;
+        let (path, body) = order(path, body, &token);
+        pair.order(&path, body).await;
+        held.execute("COMMIT").await.unwrap();
+        let since = Instant::now();
+        let mut bob = connecting.await.unwrap().expect("it was admitted");
+        assert!(bob.banned().await, "{path}");
+        assert!(since.elapsed() < SOON);
+        pair.allow_again().await;
     }
 }
 

@@ -36,8 +36,8 @@ pub struct Pair {
     /// Where `ann` and `bob` take part, and some others.
     pub room: String,
     pub ann: Sio,
+    pub database: String,
     redis: Server,
-    database: String,
 }
 
 impl Pair {
