@@ -164,6 +164,20 @@ const scenes = {
         }
       }));
 
+    await check('ids are as identity providers and mail systems make them', () =>
+      cast(['auth0|alice+1@example.org', 'bob@example.org'], async (alice, bob) => {
+        const { id, a, b } = await talk(alice, bob);
+        await send(a, id, 'hello');
+        await hears(b, ['hello']);
+        const { presence } = await bob.get(`/api/presence?users=${encodeURIComponent(alice.id)}`);
+        assert.deepEqual(presence.map((p) => [p.userId, p.online]), [[alice.id, true]]);
+        const path = `/api/service/users/${encodeURIComponent(alice.id)}/emit`;
+        await service(LAST, path, { event: 'hello', args: [] });
+        await a.next('hello', undefined, SOON);
+        await alice.delete(`/api/conversations/${id}/participants/${encodeURIComponent(bob.id)}`);
+        await b.next('conversation:deleted', undefined, SOON);
+      }));
+
     await check('a new conversation is told to those at other nodes', () =>
       cast(['alice', 'bob'], async (alice, bob) => {
         const b = await at(bob, LAST);

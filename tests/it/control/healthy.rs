@@ -146,8 +146,9 @@ async fn whoever_is_being_admitted_meanwhile_is_gone_at_once() {
         held.execute("COMMIT").await.unwrap();
         let since = Instant::now();
         let mut bob = connecting.await.unwrap().expect("it was admitted");
-        assert!(bob.banned().await, "{path}");
+        bob.closed().await;
         assert!(since.elapsed() < SOON);
+        assert!(bob.heard("connected").is_empty(), "{path}: it was live");
         pair.allow_again().await;
     }
 }

@@ -163,6 +163,7 @@ async fn node(database: &str, redis: u16) -> Node {
         c.chat.max_content_chars = BULK;
         // Nothing but control closes whoever stops reading.
         c.transport.send_queue = 100_000;
+        c.transport.send_queue_bytes = usize::MAX;
         c.transport.write_timeout = Duration::from_secs(600);
         // Whoever is sent away is not waited for.
         c.chat.presence_grace = Duration::from_secs(30);
