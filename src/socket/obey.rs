@@ -1,7 +1,7 @@
 //! Connections that are sent away: orders are carried out on those that this node has.
 //!
 //! Whoever is being admitted while an order comes is not found by it, but compared with what is
-//! known once in the hub ([`Hub::mind`]). So each connection meets each order one way or the other.
+//! known once in the hub (`Hub::mind`). So each connection meets each order one way or the other.
 
 use std::{
     sync::Arc,
