@@ -13,6 +13,8 @@ use super::Channel;
 /// The channels wanted.
 pub(super) struct Interest {
     linger: Duration,
+    /// Subscribed on this connection and never on another one.
+    witness: Option<Channel>,
     channels: HashMap<Channel, Entry>,
     /// Wanted, and not asked for on this connection.
     missing: BTreeSet<Channel>,
@@ -44,6 +46,7 @@ impl Interest {
     pub(super) fn new(linger: Duration) -> Self {
         Self {
             linger,
+            witness: None,
             channels: HashMap::new(),
             missing: BTreeSet::new(),
             idle: VecDeque::new(),
@@ -137,8 +140,26 @@ impl Interest {
         self.idle.front().map(|(since, _)| *since + self.linger)
     }
 
-    /// The connection is another one: nothing is subscribed on it.
-    pub(super) fn forget(&mut self) {
+    /// For each of these channels whether this node listens to it, and the channel that Redis knows
+    /// for as long as that holds; `None`: nothing is certain. Channels that linger do not count: they
+    /// could be gone before the answer is used.
+    pub(super) fn own(&self, channels: &[Channel]) -> Option<(Channel, Vec<bool>)> {
+        let confirmed = |channel: &Channel| {
+            let entry = self.channels.get(channel);
+            entry.is_some_and(|e| e.confirmed && e.wanted > 0)
+        };
+        let witness = self.witness.as_ref().filter(|w| confirmed(w))?;
+        Some((witness.clone(), channels.iter().map(confirmed).collect()))
+    }
+
+    /// The connection is another one: nothing is subscribed on it. `witness` will be, and is wanted
+    /// until the connection is another one again.
+    pub(super) fn forget(&mut self, witness: Channel) {
+        if let Some(old) = self.witness.replace(witness.clone()) {
+            self.channels.remove(&old);
+            self.missing.remove(&old);
+        }
+        self.channels.entry(witness).or_default().wanted += 1;
         for (channel, entry) in &mut self.channels {
             entry.confirmed = false;
             self.missing.insert(channel.clone());
@@ -216,9 +237,9 @@ mod tests {
         let _ = i.add(channel("a"));
         i.take_missing(10);
         i.confirm(&[channel("a")]);
-        i.forget();
+        i.forget(channel("w:1"));
         let mut waiting = i.add(channel("a")).expect("not confirmed any more");
-        assert_eq!(i.take_missing(10), [channel("a")]);
+        assert_eq!(i.take_missing(10), [channel("a"), channel("w:1")]);
         i.let_go();
         assert_eq!(waiting.try_recv(), Ok(()));
     }
@@ -230,5 +251,29 @@ mod tests {
         i.remove(&channel("a"), now);
         i.take_idle(now + LINGER, 10);
         assert!(i.take_missing(10).is_empty());
+    }
+
+    #[test]
+    fn what_is_wanted_and_confirmed_on_this_connection_is_certain() {
+        let mut i = interest();
+        let all = ["a", "b", "c", "d"].map(channel);
+        assert_eq!(i.own(&all), None, "there is no connection");
+        for name in ["a", "b", "c"] {
+            let _ = i.add(channel(name));
+        }
+        i.forget(channel("w:1"));
+        i.confirm(&all[..2]);
+        assert_eq!(i.own(&all), None, "the witness is not subscribed");
+        i.confirm(&[channel("w:1")]);
+        let own = |first, second| Some((channel("w:1"), vec![first, second, false, false]));
+        assert_eq!(i.own(&all), own(true, true));
+        i.remove(&channel("b"), Instant::now());
+        assert_eq!(i.own(&all), own(true, false), "it lingers");
+
+        i.forget(channel("w:2"));
+        i.confirm(&all);
+        assert_eq!(i.own(&all), None);
+        let missing = i.take_missing(10);
+        assert!(missing.contains(&channel("w:2")) && !missing.contains(&channel("w:1")));
     }
 }

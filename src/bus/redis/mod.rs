@@ -6,6 +6,7 @@
 //! | `<prefix>:c:<id>` | [`Topic::Conversation`] |
 //! | `<prefix>:u:<id>` | [`Topic::User`] |
 //! | `<prefix>:o` | [`Topic::Online`] |
+//! | `<prefix>:w:<node>:<n>` | none: subscribed by that node on its nth connection, see [`publisher`] |
 //!
 //! While Redis is down this node goes on with its own clients. When it is back, everything is
 //! subscribed again, and then the node makes good what it missed ([`Local::missed`]).
@@ -66,17 +67,19 @@ impl Channel {
 pub struct RedisBus {
     node: Uuid,
     redis: Arc<Redis>,
-    subscriber: Subscriber,
+    subscriber: Arc<Subscriber>,
     publisher: Publisher,
 }
 
 impl RedisBus {
     /// A bus that reaches nobody until it runs ([`RedisBus::run`]).
     pub fn new(redis: Arc<Redis>) -> Self {
+        let node = Uuid::now_v7();
+        let subscriber = Arc::new(Subscriber::new(redis.clone(), node));
         Self {
-            node: Uuid::now_v7(),
-            subscriber: Subscriber::new(redis.clone()),
-            publisher: Publisher::new(redis.clone()),
+            node,
+            publisher: Publisher::new(redis.clone(), subscriber.clone()),
+            subscriber,
             redis,
         }
     }

@@ -19,6 +19,7 @@ use fred::{
 use futures_util::future::join_all;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast};
+use uuid::Uuid;
 
 use super::{Channel, interest::Interest};
 use crate::{
@@ -27,8 +28,11 @@ use crate::{
     telemetry,
 };
 
-/// How long a channel that nobody wants stays subscribed: who reloads a page is back sooner.
+/// How long a channel that nobody wants stays subscribed: who reloads a page is back sooner. At least
+/// as long as a command may take, and this more: what was published when the channel was still wanted
+/// has been handled by then ([`Subscriber::own`]), or has failed.
 const LINGER: Duration = Duration::from_secs(2);
+const MARGIN: Duration = Duration::from_millis(100);
 /// Channels asked for at once.
 const BATCH: usize = 256;
 /// Time before channels that Redis refused are asked for again.
@@ -49,6 +53,7 @@ pub trait Listener: Send + Sync + 'static {
 /// See the module.
 pub struct Subscriber {
     redis: Arc<Redis>,
+    node: Uuid,
     interest: Mutex<Interest>,
     wake: Notify,
     listeners: RwLock<Vec<Registered>>,
@@ -60,10 +65,11 @@ struct Registered {
 }
 
 impl Subscriber {
-    pub(super) fn new(redis: Arc<Redis>) -> Self {
+    pub(super) fn new(redis: Arc<Redis>, node: Uuid) -> Self {
         Self {
+            interest: Mutex::new(Interest::new(LINGER.max(redis.timeout() + MARGIN))),
             redis,
-            interest: Mutex::new(Interest::new(LINGER)),
+            node,
             wake: Notify::new(),
             listeners: RwLock::default(),
         }
@@ -94,6 +100,13 @@ impl Subscriber {
         if self.interest.lock().remove(channel, Instant::now()) {
             self.wake.notify_one();
         }
+    }
+
+    /// For each of these channels whether this node listens to it now, and the channel whose
+    /// subscribers tell whether that still holds: while it has one, the connection lives on which all
+    /// of them are subscribed. `None`: nothing is certain.
+    pub(super) fn own(&self, channels: &[Channel]) -> Option<(Channel, Vec<bool>)> {
+        self.interest.lock().own(channels)
     }
 
     /// Subscribes and hears, for ever; the caller ends it by dropping the future.
@@ -149,7 +162,8 @@ impl Subscriber {
             if now.epoch != epoch {
                 epoch = now.epoch;
                 complete = false;
-                self.interest.lock().forget();
+                let witness = format!("{}:w:{}:{epoch}", self.redis.prefix(), self.node);
+                self.interest.lock().forget(Channel::own(witness));
             }
             if now.up {
                 match self.step().await {
