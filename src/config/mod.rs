@@ -263,6 +263,8 @@ pub struct Transport {
     pub write_timeout: Duration,
     /// Packets waiting for one connection at most.
     pub send_queue: usize,
+    /// Bytes waiting for one connection at most; a single packet may be larger.
+    pub send_queue_bytes: usize,
     /// Packets from this size on are compressed, in bytes; 0: none.
     pub compress_from_bytes: usize,
     /// Events of one connection waiting to be handled at most.

@@ -165,6 +165,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("transport.upgrade_timeout_ms", 100, 600_000),
     ("transport.write_timeout_ms", 100, 600_000),
     ("transport.send_queue", 1, 1_000_000),
+    ("transport.send_queue_bytes", 1, 10_000_000_000),
     ("transport.compress_from_bytes", 0, 1_000_000),
     // Reading pauses above half of it: half of 1 would never let anything in.
     ("transport.receive_queue", 2, 1_000_000),

@@ -9,8 +9,8 @@ use std::{
 use fred::{
     clients::Client,
     error::Error,
-    interfaces::{ClientLike, EventInterface, FredResult},
-    types::{ClusterHash, CustomCommand, Value, config::Options},
+    interfaces::{ClientLike, ClusterInterface, EventInterface, FredResult},
+    types::{ClusterHash, CustomCommand, Value, cluster::ClusterRouting, config::Options},
 };
 use tokio::{
     sync::{Notify, watch},
@@ -123,6 +123,26 @@ impl Connection {
         }
     }
 
+    async fn look(&self) -> FredResult<()> {
+        self.echo().await?;
+        if self.client.is_clustered() {
+            self.follow_slots().await?;
+        }
+        Ok(())
+    }
+
+    /// Redis Cluster ends sharded subscriptions in silence when their slots move, and fred looks
+    /// where slots are only when a command is redirected. When it has looked it says that the
+    /// cluster changed.
+    async fn follow_slots(&self) -> FredResult<()> {
+        let told = ClusterRouting::from_cluster_slots(self.client.cluster_slots().await?, "")?;
+        let known = self.client.cached_cluster_state();
+        if known.is_some_and(|known| !owners(&known).eq(owners(&told))) {
+            self.client.sync_cluster().await?;
+        }
+        Ok(())
+    }
+
     async fn echo(&self) -> FredResult<()> {
         if !self.client.is_clustered() {
             return echo(&self.client).await;
@@ -188,7 +208,7 @@ impl Connection {
             if !self.client.is_connected() {
                 continue;
             }
-            match tokio::time::timeout(self.timeout, self.echo()).await {
+            match tokio::time::timeout(self.timeout, self.look()).await {
                 Ok(Ok(())) => self.up(std::mem::take(&mut fresh)),
                 Ok(Err(error)) => self.down(&error),
                 Err(_) => {
@@ -243,6 +263,12 @@ impl Connection {
             }
         });
     }
+}
+
+/// Which node has which slots.
+fn owners(routing: &ClusterRouting) -> impl Iterator<Item = (u16, u16, &str)> {
+    let ranges = routing.slots().iter();
+    ranges.map(|range| (range.start, range.end, &*range.id))
 }
 
 async fn echo<C: ClientLike>(client: &C) -> FredResult<()> {

@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::outlet::{Outlet, SendFailed};
+use super::outlet::{Bound, Outlet, SendFailed};
 use crate::telemetry;
 
 /// Why a line was cut.
@@ -159,13 +159,13 @@ impl Line {
         self.outlet.lock().carries()
     }
 
-    /// Writes a frame, or queues it behind what is queued. At most `limit` may wait.
-    pub fn send(self: &Arc<Self>, frame: &Bytes, limit: usize) -> Result<(), SendFailed> {
+    /// Writes a frame, or queues it behind what is queued, within the bound.
+    pub fn send(self: &Arc<Self>, frame: &Bytes, bound: Bound) -> Result<(), SendFailed> {
         if self.cut.load(Ordering::Acquire) != 0 {
             return Err(SendFailed::Closed);
         }
         let mut outlet = self.outlet.lock();
-        let sent = outlet.send(&self.stream, frame, limit);
+        let sent = outlet.send(&self.stream, frame, bound);
         self.mind(&outlet);
         sent
     }

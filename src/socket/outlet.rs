@@ -51,6 +51,15 @@ enum Gate {
     Open,
 }
 
+/// How much may wait for a slow reader. A single packet may, however large it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// Packets at most.
+    pub packets: usize,
+    /// Bytes of them at most, as they go over the wire.
+    pub bytes: usize,
+}
+
 /// Where bytes go: as much as fits at once.
 pub trait Sink {
     /// Writes without waiting, as `try_write_vectored` of tokio's streams.
@@ -74,6 +83,8 @@ pub struct Outlet {
     queue: VecDeque<Bytes>,
     /// Frames that wait for the gate to open, behind each of the markers that are on their way.
     held: VecDeque<Vec<Bytes>>,
+    /// Bytes of all that wait, for the kernel or the gate.
+    waiting: usize,
     /// Frames ever queued.
     queued: u64,
     /// Whether socketioxide has begun to write packets here, and not only to answer a probe.
@@ -126,18 +137,24 @@ impl Outlet {
         self.broken = true;
         self.queue = VecDeque::new();
         self.held = VecDeque::new();
+        self.waiting = 0;
     }
 
-    /// Writes one of our frames, or queues it. At most `limit` may wait.
-    pub fn send(&mut self, to: &impl Sink, frame: &Bytes, limit: usize) -> Result<(), SendFailed> {
+    /// Writes one of our frames, or queues it, within the bound.
+    pub fn send(&mut self, to: &impl Sink, frame: &Bytes, bound: Bound) -> Result<(), SendFailed> {
         if self.broken || self.gate == Gate::Engine {
             return Err(SendFailed::Closed);
         }
-        if self.queue.len() + self.held.iter().map(Vec::len).sum::<usize>() >= limit {
+        let packets = self.queue.len() + self.held.iter().map(Vec::len).sum::<usize>();
+        let fits = self.waiting.saturating_add(frame.len()) <= bound.bytes;
+        if packets >= bound.packets || (packets > 0 && !fits) {
             return Err(SendFailed::Full);
         }
         match self.held.back_mut() {
-            Some(held) => held.push(frame.clone()),
+            Some(held) => {
+                self.waiting += frame.len();
+                held.push(frame.clone());
+            }
             None => self.put(to, frame.clone()),
         }
         Ok(())
@@ -157,7 +174,9 @@ impl Outlet {
                 for (_, payload, whole) in frames(bytes) {
                     if payload == MARKER_PAYLOAD {
                         self.put(to, Bytes::copy_from_slice(&bytes[..start]));
-                        for frame in self.held.pop_front().unwrap_or_default() {
+                        let next = self.held.pop_front().unwrap_or_default();
+                        self.waiting -= next.iter().map(Bytes::len).sum::<usize>();
+                        for frame in next {
                             self.put(to, frame);
                         }
                         if self.held.is_empty() {
@@ -187,6 +206,7 @@ impl Outlet {
                 Err(_) => return self.give_up(),
             }
         }
+        self.waiting += frame.len();
         self.queue.push_back(frame);
     }
 
@@ -215,6 +235,7 @@ impl Outlet {
     }
 
     fn advance(&mut self, mut written: usize) {
+        self.waiting -= written;
         while let Some(first) = self.queue.front_mut() {
             if written < first.len() {
                 return first.advance(written);
@@ -238,6 +259,11 @@ mod tests {
 
     use super::*;
     use crate::socket::frame::Packet;
+
+    const ROOMY: Bound = Bound {
+        packets: 99,
+        bytes: 1_000_000,
+    };
 
     /// A kernel buffer with room for so many bytes.
     #[derive(Default)]
@@ -291,12 +317,12 @@ mod tests {
     fn our_frames_follow_the_connect_packet_and_what_was_queued_before_them() {
         let (kernel, mut outlet) = (Kernel::with_room(10_000), Outlet::default());
         outlet.hold();
-        outlet.send(&kernel, &frame("1"), 9).unwrap();
+        outlet.send(&kernel, &frame("1"), ROOMY).unwrap();
         outlet.pass(&kernel, &engine("0{}"));
-        outlet.send(&kernel, &frame("2"), 9).unwrap();
+        outlet.send(&kernel, &frame("2"), ROOMY).unwrap();
         let burst = [&engine("40{}")[..], &marker()[..], &engine("2")[..]].concat();
         outlet.pass(&kernel, &burst);
-        outlet.send(&kernel, &frame("3"), 9).unwrap();
+        outlet.send(&kernel, &frame("3"), ROOMY).unwrap();
         outlet.pass(&kernel, &engine("2"));
         let got = kernel.payloads();
         assert_eq!(got, ["0{}", "40{}", "42[1]", "42[2]", "2", "42[3]", "2"]);
@@ -306,7 +332,7 @@ mod tests {
     #[test]
     fn what_only_socketioxide_can_send_keeps_its_place() {
         let (kernel, mut outlet) = (Kernel::with_room(10_000), Outlet::default());
-        let send = |outlet: &mut Outlet, n: &str| outlet.send(&kernel, &frame(n), 9).unwrap();
+        let send = |outlet: &mut Outlet, n: &str| outlet.send(&kernel, &frame(n), ROOMY).unwrap();
         outlet.hold();
         outlet.hold();
         outlet.pass(&kernel, &marker());
@@ -332,7 +358,7 @@ mod tests {
         let (kernel, mut outlet) = (Kernel::with_room(10_000), Outlet::default());
         outlet.pass(&kernel, &engine("3probe"));
         assert!(!outlet.carries());
-        let early = outlet.send(&kernel, &frame("1"), 9);
+        let early = outlet.send(&kernel, &frame("1"), ROOMY);
         assert_eq!(early, Err(SendFailed::Closed));
         outlet.pass(&kernel, &engine("2"));
         assert!(outlet.carries());
@@ -353,7 +379,7 @@ mod tests {
                 }
                 let text = format!("[{}]", "x".repeat(n));
                 outlet
-                    .send(&kernel, Packet::event(text.clone()).frame(usize::MAX), 99)
+                    .send(&kernel, Packet::event(text.clone()).frame(usize::MAX), ROOMY)
                     .unwrap();
                 wanted.push(format!("42{text}"));
                 kernel.room.set(room);
@@ -373,19 +399,46 @@ mod tests {
         let (kernel, mut outlet) = (Kernel::default(), Outlet::default());
         outlet.hold();
         outlet.pass(&kernel, &marker());
+        let three = Bound { packets: 3, ..ROOMY };
         for n in 0..3 {
-            outlet.send(&kernel, &frame(&n.to_string()), 3).unwrap();
+            outlet.send(&kernel, &frame(&n.to_string()), three).unwrap();
         }
-        let full = outlet.send(&kernel, &frame("4"), 3);
+        let full = outlet.send(&kernel, &frame("4"), three);
         assert_eq!(full, Err(SendFailed::Full));
         let flushed = outlet.queued();
         kernel.room.set(frame("0").len() * 3 - 1);
         outlet.write_on(&kernel);
-        outlet.send(&kernel, &frame("5"), 3).unwrap();
+        outlet.send(&kernel, &frame("5"), three).unwrap();
         assert!(!outlet.has_written(flushed));
         kernel.room.set(1);
         outlet.write_on(&kernel);
         assert!(outlet.has_written(flushed) && outlet.is_behind());
+    }
+
+    #[test]
+    fn few_large_packets_fill_the_queue_as_many_small_ones_do_but_one_always_fits() {
+        let (kernel, mut outlet) = (Kernel::default(), Outlet::default());
+        let large = frame(&"x".repeat(100));
+        let bound = Bound {
+            packets: 99,
+            bytes: 2 * large.len(),
+        };
+        let (huge, small) = (frame(&"x".repeat(1000)), frame("1"));
+        outlet.hold();
+        let send = |outlet: &mut Outlet, frame| outlet.send(&kernel, frame, bound);
+        assert_eq!(send(&mut outlet, &large), Ok(()), "held");
+        outlet.pass(&kernel, &marker());
+        assert_eq!(send(&mut outlet, &large), Ok(()), "queued");
+        assert_eq!(send(&mut outlet, &small), Err(SendFailed::Full));
+        kernel.room.set(large.len());
+        outlet.write_on(&kernel);
+        assert_eq!(send(&mut outlet, &small), Ok(()));
+        assert_eq!(send(&mut outlet, &huge), Err(SendFailed::Full));
+        kernel.room.set(usize::MAX);
+        outlet.write_on(&kernel);
+        kernel.room.set(0);
+        assert_eq!(send(&mut outlet, &huge), Ok(()));
+        assert_eq!(send(&mut outlet, &small), Err(SendFailed::Full));
     }
 
     #[test]
@@ -399,10 +452,10 @@ mod tests {
         let mut outlet = Outlet::default();
         outlet.hold();
         outlet.pass(&Broken, &marker());
-        assert_eq!(outlet.send(&Broken, &frame("1"), 9), Ok(()));
+        assert_eq!(outlet.send(&Broken, &frame("1"), ROOMY), Ok(()));
         assert!(outlet.is_broken() && !outlet.is_behind());
         assert_eq!(
-            outlet.send(&Broken, &frame("2"), 9),
+            outlet.send(&Broken, &frame("2"), ROOMY),
             Err(SendFailed::Closed)
         );
     }

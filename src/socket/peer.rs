@@ -13,7 +13,7 @@ use socketioxide_core::Sid;
 use super::{
     frame::Packet,
     line::{Cut, Line},
-    outlet::{MARKER, SendFailed},
+    outlet::{Bound, MARKER, SendFailed},
     session::Session,
 };
 use crate::{auth::Credentials, limits::Slot};
@@ -26,8 +26,8 @@ pub struct Peer {
     pub dialect: Option<String>,
     credentials: Mutex<Option<Credentials>>,
     lines: Mutex<Lines>,
-    /// Packets that may wait for a slow reader.
-    send_queue: usize,
+    /// How much may wait for a slow reader.
+    send_queue: Bound,
     session: Mutex<Weak<Session>>,
     cut: OnceLock<Cut>,
     sid: OnceLock<Sid>,
@@ -66,7 +66,7 @@ impl Peer {
         dialect: Option<String>,
         credentials: Credentials,
         line: Option<Arc<Line>>,
-        send_queue: usize,
+        send_queue: Bound,
         slot: Slot,
     ) -> Arc<Self> {
         Arc::new(Self {

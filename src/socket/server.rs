@@ -28,6 +28,7 @@ use super::{
     expiry::Expiry,
     hub::Hub,
     inbound::{RawEvent, Receiver, open_inbox},
+    outlet::Bound,
     peer::{Peer, PeerGuard, Peers},
     seat::{Nameless, Seat},
     session::{Session, SessionParts},
@@ -79,8 +80,8 @@ pub struct SocketPathState {
     pub dialect: Arc<Dialect>,
     /// Events of one connection waiting at most.
     pub receive_queue: usize,
-    /// Packets to one connection waiting at most.
-    pub send_queue: usize,
+    /// How much may wait for one connection.
+    pub send_queue: Bound,
     /// Sessions that poll.
     pub peers: Arc<Peers>,
     slot: Slot,
@@ -101,7 +102,10 @@ impl SocketPathState {
             path: socket.path.clone(),
             dialect,
             receive_queue: transport.receive_queue,
-            send_queue: transport.send_queue,
+            send_queue: Bound {
+                packets: transport.send_queue,
+                bytes: transport.send_queue_bytes,
+            },
             peers: Arc::default(),
             slot: Slot::default(),
             server: OnceLock::new(),

@@ -244,8 +244,15 @@ mod tests {
     use crate::socket::{
         frame::Packet,
         line::Cut,
-        outlet::{MARKER, SendFailed},
+        outlet::{Bound, MARKER, SendFailed},
     };
+
+    fn bound(packets: usize) -> Bound {
+        Bound {
+            packets,
+            bytes: usize::MAX,
+        }
+    }
 
     /// More than the kernel takes for a reader that reads nothing.
     const MUCH: usize = 16 << 20;
@@ -286,15 +293,15 @@ mod tests {
         let (mut wire, _there) = open_pair().await;
         let line = wire.line().clone();
         let frame = Bytes::from(vec![0; MUCH]);
-        line.send(&frame, 2).unwrap();
-        line.send(&frame, 2).unwrap();
-        assert_eq!(line.send(&frame, 2), Err(SendFailed::Full));
+        line.send(&frame, bound(2)).unwrap();
+        line.send(&frame, bound(2)).unwrap();
+        assert_eq!(line.send(&frame, bound(2)), Err(SendFailed::Full));
         assert!(line.is_congested());
         let before = Instant::now();
         wire.flush().await.unwrap_err();
         assert_eq!(before.elapsed().as_secs(), 10);
         assert_eq!(line.why_cut(), Some(Cut::WriteTimeout));
-        assert_eq!(line.send(&frame, 2), Err(SendFailed::Closed));
+        assert_eq!(line.send(&frame, bound(2)), Err(SendFailed::Closed));
         assert!(!line.outlet.lock().is_behind(), "what waited is freed");
     }
 
@@ -304,7 +311,7 @@ mod tests {
         let line = wire.line().clone();
         let frames: Vec<_> = (0..8u8).map(|n| Bytes::from(vec![n; MUCH / 4])).collect();
         for frame in &frames {
-            line.send(frame, 8).unwrap();
+            line.send(frame, bound(8)).unwrap();
         }
         assert!(line.is_congested());
         let reader = tokio::spawn(async move {
@@ -362,7 +369,7 @@ mod tests {
         drop(wire);
         assert_eq!(there.read(&mut [0; 1]).await.unwrap(), 0);
         let frame = Bytes::from_static(b"x");
-        assert_eq!(line.send(&frame, 9), Err(SendFailed::Closed));
+        assert_eq!(line.send(&frame, bound(9)), Err(SendFailed::Closed));
     }
 
     #[tokio::test]

@@ -103,21 +103,29 @@ const come = (visitor) => visitor.connect({ reconnection: false }).catch(() => {
 
 const isHere = (one) => one.clients.some((client) => client.socket.connected);
 
+/** Who is online, as a node tells. */
+async function whoIsShown(n, ids) {
+  const answer = await fetch(`${NODES[n]}/api/presence?users=${ids}`, {
+    headers: { authorization: `Bearer ${watcher.token}` },
+    signal: AbortSignal.timeout(5_000),
+  });
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  return new Map((await answer.json()).presence.map((p) => [p.userId, p.online]));
+}
+
 /** Users whom a node shows otherwise than they are: `node 2 shows x online`. */
 async function ghosts() {
   const wrong = [];
   const before = everybody.map(isHere);
   const ids = everybody.map((one) => one.id).join(',');
   for (const n of up()) {
-    const answer = await fetch(`${NODES[n]}/api/presence?users=${ids}`, {
-      headers: { authorization: `Bearer ${watcher.token}` },
-      signal: AbortSignal.timeout(5_000),
-    }).catch(() => undefined);
-    if (!answer?.ok) {
-      wrong.push(`node ${n} does not tell (${answer?.status ?? 'no answer'})`);
+    let shown;
+    try {
+      shown = await whoIsShown(n, ids);
+    } catch (error) {
+      wrong.push(`node ${n} does not tell: ${error.message}`);
       continue;
     }
-    const shown = new Map((await answer.json()).presence.map((p) => [p.userId, p.online]));
     everybody.forEach((one, i) => {
       if (before[i] !== isHere(one) || shown.get(one.id) === before[i]) return;
       wrong.push(`node ${n} shows ${one.id} ${shown.get(one.id) ? 'online without a device' : 'offline with a device'}`);

@@ -166,11 +166,6 @@ impl Interest {
         }
     }
 
-    /// Asks for everything again that is confirmed, without doubting it meanwhile.
-    pub(super) fn ask_again(&mut self) {
-        self.missing.extend(self.channels.keys().cloned());
-    }
-
     /// Redis cannot confirm anything for now: nobody waits for it.
     pub(super) fn let_go(&mut self) {
         for entry in self.channels.values_mut() {

@@ -37,9 +37,6 @@ const MARGIN: Duration = Duration::from_millis(100);
 const BATCH: usize = 256;
 /// Time before channels that Redis refused are asked for again.
 const RETRY: Duration = Duration::from_millis(500);
-/// Time between two rounds on a Redis Cluster: it ends sharded subscriptions when slots move, and
-/// asking again finds where they are now.
-const ROUND: Duration = Duration::from_secs(30);
 
 /// Who hears what channels bring. Never blocks.
 pub trait Listener: Send + Sync + 'static {
@@ -155,8 +152,6 @@ impl Subscriber {
         let mut link = self.redis.subscriber().watch();
         let mut epoch = 0;
         let mut complete = false;
-        let mut round = tokio::time::interval(ROUND);
-        round.reset();
         loop {
             let now = *link.borrow_and_update();
             if now.epoch != epoch {
@@ -190,7 +185,6 @@ impl Subscriber {
                 changed = link.changed() => if changed.is_err() { return },
                 () = self.wake.notified() => {}
                 () = at(idle) => {}
-                _ = round.tick(), if self.redis.is_clustered() => self.interest.lock().ask_again(),
             }
         }
     }

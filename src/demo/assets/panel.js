@@ -34,6 +34,7 @@ export class Panel {
   #wanted = false;
   #drawing = 0;
   #atEnd = true;
+  #endTop = 0;
   #newFrom = Infinity;
   #seenUpTo = 0;
 
@@ -80,6 +81,7 @@ export class Panel {
       if (!content) return;
       text.value = '';
       this.#fit(text);
+      this.#toEnd();
       this.#atEnd = true;
       this.#newFrom = Infinity;
       chat.send(content);
@@ -110,6 +112,8 @@ export class Panel {
   draw() {
     clearTimeout(this.#drawing);
     this.#drawing = 0;
+    // A scroll is told of in the next frame only; it is not to be undone before.
+    if (this.el.scroll.scrollTop < this.#endTop) this.#scrolled();
     this.#drawHead();
     this.#drawMessages();
     if (this.#atEnd) this.#toEnd();
@@ -276,6 +280,7 @@ export class Panel {
 
   #toEnd() {
     this.el.scroll.scrollTop = this.el.scroll.scrollHeight;
+    this.#endTop = this.el.scroll.scrollTop;
   }
 
   /** Loads the page before, and keeps what is on the screen where it is. */
@@ -283,9 +288,9 @@ export class Panel {
     const { scroll, earlier } = this.el;
     earlier.disabled = true;
     try {
-      const fromEnd = scroll.scrollHeight - scroll.scrollTop;
       this.#atEnd = false;
       await this.#chat.earlier();
+      const fromEnd = scroll.scrollHeight - scroll.scrollTop;
       this.draw();
       scroll.scrollTop = scroll.scrollHeight - fromEnd;
     } catch (error) {

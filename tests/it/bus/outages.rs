@@ -5,7 +5,7 @@ use std::time::Duration;
 use porchlight::chat::{Bus, Event, Topic};
 
 use super::{Member, created, from, room, until, user};
-use crate::support::redis::setup::Setup;
+use crate::support::redis::{Server, setup::Setup};
 
 fn disconnect() -> Event {
     Event::Disconnect {
@@ -147,6 +147,37 @@ async fn what_others_publish_is_dropped() {
     }
     a.publish(created("r", 1)).await;
     b.hears(&[(topic, created("r", 1))]).await;
+}
+
+/// Redis Cluster ends the subscriptions of a slot that moves, and tells only that connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_takes_its_subscriptions_along() {
+    let setup = Setup::cluster();
+    let (a, b) = (
+        Member::connected(&setup).await,
+        Member::connected(&setup).await,
+    );
+    let topic = Topic::Conversation(room("r"));
+    b.bus.subscribe(topic.clone()).await;
+    a.publish(created("r", 1)).await;
+    b.hears(&[(topic.clone(), created("r", 1))]).await;
+    let times = b.heard.missed_times();
+    let listening = |server: &Server| server.cli(&["PUBSUB", "SHARDCHANNELS"]);
+    let (from, channel) = (0..3)
+        .map(|n| (n, listening(&setup.servers[n])))
+        .find(|(_, channel)| !channel.is_empty())
+        .expect("the subscription");
+    let slot = setup.servers[from].cli(&["CLUSTER", "KEYSLOT", &channel]);
+    let to = (from + 1) % 3;
+    let owner = setup.servers[to].cli(&["CLUSTER", "MYID"]);
+    for n in [to, from, (from + 2) % 3] {
+        setup.servers[n].cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &owner]);
+    }
+    b.whole_again(times).await;
+    until(|| async { listening(&setup.servers[to]) == channel }).await;
+    a.publish(created("r", 2)).await;
+    b.hears(&[(topic.clone(), created("r", 1)), (topic, created("r", 2))])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

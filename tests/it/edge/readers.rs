@@ -41,11 +41,23 @@ async fn a_reader_that_stops_reading_is_closed_and_its_presence_goes() {
     node.until_health(1, 1).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_queue_full_of_packets_closes_the_connection_and_the_client_resumes_without_loss() {
+    fills_its_queue(Node::with(|c| c.transport.send_queue = 8).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_queue_full_of_bytes_does_so_as_well() {
+    let node = Node::with(|c| {
+        c.transport.send_queue = 100_000;
+        c.transport.send_queue_bytes = 50_000;
+    });
+    fills_its_queue(node.await).await;
+}
+
 /// A full queue would lose messages to one socket in silence. Here the connection is closed, and
 /// its client resumes with everything there.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_send_queue_closes_the_connection_and_the_client_resumes_without_loss() {
-    let node = Node::with(|c| c.transport.send_queue = 8).await;
+async fn fills_its_queue(node: Node) {
     let room = node.group(&["ann", "bob"]).await;
     let (mut ann, mut bob) = (node.client("ann").await, node.client("bob").await);
     bob.call("conversation:join", json!(room)).await;
