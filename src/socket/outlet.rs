@@ -379,7 +379,11 @@ mod tests {
                 }
                 let text = format!("[{}]", "x".repeat(n));
                 outlet
-                    .send(&kernel, Packet::event(text.clone()).frame(usize::MAX), ROOMY)
+                    .send(
+                        &kernel,
+                        Packet::event(text.clone()).frame(usize::MAX),
+                        ROOMY,
+                    )
                     .unwrap();
                 wanted.push(format!("42{text}"));
                 kernel.room.set(room);
@@ -399,7 +403,10 @@ mod tests {
         let (kernel, mut outlet) = (Kernel::default(), Outlet::default());
         outlet.hold();
         outlet.pass(&kernel, &marker());
-        let three = Bound { packets: 3, ..ROOMY };
+        let three = Bound {
+            packets: 3,
+            ..ROOMY
+        };
         for n in 0..3 {
             outlet.send(&kernel, &frame(&n.to_string()), three).unwrap();
         }

@@ -99,6 +99,27 @@ impl Options {
         self.nodes.iter().map(target).collect()
     }
 
+    /// Waits until no node does much any more: less than a hundredth of a processor for a second, or
+    /// for half a minute at most.
+    async fn quiet(&self) -> Outcome<()> {
+        const LITTLE: Duration = Duration::from_millis(10);
+        let used = || -> Outcome<Vec<Duration>> {
+            let nodes = self.nodes.iter();
+            nodes.map(|node| Process(node.pid).cpu()).collect()
+        };
+        let mut before = used()?;
+        for _ in 0..30 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = used()?;
+            let mut spent = now.iter().zip(&before).map(|(now, before)| *now - *before);
+            if spent.all(|cpu| cpu < LITTLE) {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
+    }
+
     fn readings(&self) -> Outcome<Readings> {
         let nodes: Vec<_> = self.nodes.iter().map(|node| Process(node.pid)).collect();
         Ok(Readings {
@@ -208,9 +229,7 @@ pub async fn run(options: Options) -> Outcome<Report> {
         quiet.push(rooms::open(own, &clock, count, size, bytes).await?);
     }
     // Presence of all these new users is not what is measured.
-    for node in &nodes {
-        Process(node.pid).settled_rss_kib().await?;
-    }
+    options.quiet().await?;
 
     let length = Duration::from_secs(options.seconds);
     let start = options.readings()?;
