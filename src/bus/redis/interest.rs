@@ -53,9 +53,9 @@ impl Interest {
         }
     }
 
-    /// Channels that are known, also those that linger.
+    /// Channels that are known for what they bring, also those that linger.
     pub(super) fn len(&self) -> usize {
-        self.channels.len()
+        self.channels.len() - usize::from(self.witness.is_some())
     }
 
     /// Somebody wants a channel. What it returns ends when Redis has confirmed it; `None`: it has.
@@ -157,14 +157,17 @@ impl Interest {
         Some((witness.clone(), channels.iter().map(confirmed).collect()))
     }
 
-    /// The connection is another one: nothing is subscribed on it. `witness` will be, and is wanted
-    /// until the connection is another one again.
-    pub(super) fn forget(&mut self, witness: Channel) {
-        if let Some(old) = self.witness.replace(witness.clone()) {
+    /// The connection is another one: nothing is subscribed on it. A witness will be, and is wanted
+    /// until the connection is another one again; without one nothing is ever certain.
+    pub(super) fn forget(&mut self, witness: Option<Channel>) {
+        if let Some(old) = self.witness.take() {
             self.channels.remove(&old);
             self.missing.remove(&old);
         }
-        self.channels.entry(witness).or_default().wanted += 1;
+        if let Some(witness) = witness {
+            self.channels.entry(witness.clone()).or_default().wanted += 1;
+            self.witness = Some(witness);
+        }
         for (channel, entry) in &mut self.channels {
             entry.confirmed = false;
             self.missing.insert(channel.clone());
@@ -237,7 +240,7 @@ mod tests {
         let _ = i.add(channel("a"));
         i.take_missing(10);
         i.confirm(&[channel("a")]);
-        i.forget(channel("w:1"));
+        i.forget(Some(channel("w:1")));
         let mut waiting = i.add(channel("a")).expect("not confirmed any more");
         assert_eq!(i.take_missing(10), [channel("w:1")]);
         assert_eq!(i.take_missing(10), [channel("a")]);
@@ -262,7 +265,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             let _ = i.add(channel(name));
         }
-        i.forget(channel("w:1"));
+        i.forget(Some(channel("w:1")));
         i.confirm(&all[..2]);
         assert_eq!(i.own(&all), None, "the witness is not subscribed");
         i.confirm(&[channel("w:1")]);
@@ -271,7 +274,8 @@ mod tests {
         i.remove(&channel("b"), Instant::now());
         assert_eq!(i.own(&all), own(true, false), "it lingers");
 
-        i.forget(channel("w:2"));
+        i.forget(Some(channel("w:2")));
+        assert_eq!(i.len(), 3, "it brings nothing");
         i.confirm(&all);
         assert_eq!(i.own(&all), None);
         let (first, rest) = (i.take_missing(10), i.take_missing(10));

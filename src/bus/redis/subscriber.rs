@@ -146,6 +146,13 @@ impl Subscriber {
         }
     }
 
+    /// The channel that is subscribed on the connection of this number alone. A Redis Cluster has
+    /// several connections, and nothing asks it for one.
+    fn witness(&self, epoch: u64) -> Option<Channel> {
+        let name = || format!("{}:w:{}:{epoch}", self.redis.prefix(), self.node);
+        (!self.redis.is_clustered()).then(|| Channel::own(name()))
+    }
+
     /// Brings Redis to what is wanted: one step after the other, so that a subscription never
     /// overtakes the end of an earlier one.
     async fn work(&self) {
@@ -157,8 +164,8 @@ impl Subscriber {
             if now.epoch != epoch {
                 epoch = now.epoch;
                 complete = false;
-                let witness = format!("{}:w:{}:{epoch}", self.redis.prefix(), self.node);
-                self.interest.lock().forget(Channel::own(witness));
+                let witness = self.witness(epoch);
+                self.interest.lock().forget(witness);
             }
             if now.up {
                 match self.step().await {
