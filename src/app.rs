@@ -21,7 +21,8 @@ use crate::{
     auth::Authenticator,
     blobs,
     chat::{
-        Chat, ChatError, Clock, Parts, Profile, Rules, Store, SystemClock, UploadRules, UserId,
+        Chat, ChatError, Clock, Controls, Parts, Profile, Rules, Store, SystemClock, UploadRules,
+        UserId,
     },
     config::{self, Config, Demo},
     demo,
@@ -111,6 +112,7 @@ struct Core {
     hub: Arc<Hub>,
     local: Arc<LocalHub>,
     chat: Arc<Chat>,
+    controls: Arc<Controls>,
     clock: Arc<dyn Clock>,
 }
 
@@ -118,7 +120,13 @@ async fn core(config: &Config, cluster: &Cluster, tasks: &TaskTracker) -> Result
     let store = store::open(&config.database, &database_file(config)).await?;
     let blobs = blobs::open(&config.uploads, &config.server.data_dir.join("uploads"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let hub = Hub::new(store.clone(), cluster.bus.clone(), tasks.clone());
+    let controls = Controls::new(clock.clone());
+    let hub = Hub::new(
+        store.clone(),
+        cluster.bus.clone(),
+        controls.clone(),
+        tasks.clone(),
+    );
     let local = Arc::new(LocalHub(hub.clone()));
     let chat = Chat::new(Parts {
         store: store.clone(),
@@ -126,6 +134,7 @@ async fn core(config: &Config, cluster: &Cluster, tasks: &TaskTracker) -> Result
         bus: cluster.bus.clone(),
         local: local.clone(),
         presence: cluster.presence.clone(),
+        controls: controls.clone(),
         clock: clock.clone(),
         rules: rules(config),
         tasks: tasks.clone(),
@@ -135,6 +144,7 @@ async fn core(config: &Config, cluster: &Cluster, tasks: &TaskTracker) -> Result
         hub,
         local,
         chat,
+        controls,
         clock,
     })
 }
@@ -213,7 +223,7 @@ pub async fn start(
     let started = Instant::now();
     let metrics = telemetry::install_metrics()?;
     let dialects = dialects(&config)?;
-    let auth = Arc::new(authenticator(&mut config)?);
+    let auth = authenticator(&mut config)?;
     let limits = Arc::new(Limits::new(&config.limits));
     let drain = Drain::default();
     let tasks = shutdown.tasks().clone();
@@ -223,8 +233,12 @@ pub async fn start(
         hub,
         local,
         chat,
+        controls,
         clock,
     } = core(&config, &cluster, &tasks).await?;
+    let auth = Arc::new(auth.with_controls(controls));
+    // Before anybody is admitted.
+    chat.learn_orders().await?;
 
     let edge = Arc::new(Edge {
         chat: chat.clone(),
@@ -322,6 +336,8 @@ pub async fn start(
     meanwhile.run(async move { healing.heal.run(&healing).await });
     let (handing, recorder) = (hub.clone(), chat.clone());
     meanwhile.run(async move { handing.handed.run(&recorder).await });
+    let ordered = chat.clone();
+    meanwhile.run(async move { ordered.watch_orders().await });
     let watcher = chat.clone();
     meanwhile.run(async move { watcher.watch_presence().await });
     meanwhile.run(async move { chat.sweep_outbox().await });

@@ -64,6 +64,10 @@ catalogue! {
     Gauge [] USERS = "porchlight_users";
     /// Inbound events.
     Counter ["command"] EVENTS_IN_TOTAL = "porchlight_events_in_total";
+    /// Tokens refused because they or their user were revoked.
+    Counter ["what"] REVOKED_REFUSED_TOTAL = "porchlight_revoked_refused_total";
+    /// Revocations of users and tokens that this node knows of.
+    Gauge [] REVOCATIONS = "porchlight_revocations";
     /// Inbound events refused. The label is an error code, or `unknown_event`.
     Counter ["code"] EVENTS_REFUSED_TOTAL = "porchlight_events_refused_total";
     /// Messages committed, repetitions not counted.

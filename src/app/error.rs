@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
-use crate::{auth::AuthConfigError, blobs, dialect::DialectError, redis, store, telemetry};
+use crate::{auth::AuthConfigError, blobs, chat, dialect::DialectError, redis, store, telemetry};
 
 /// Why a node did not start. Each is one line for people.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] store::OpenError),
+    /// The database does not tell who was revoked.
+    #[error("cannot read who was revoked: {0}")]
+    Orders(#[from] chat::StoreError),
     /// The storage of uploads cannot be used.
     #[error(transparent)]
     Blobs(#[from] blobs::OpenError),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 
-use super::{AuthError, Identity};
+use super::{AuthError, Identity, proof};
 use crate::{
     chat::{Millis, Profile, UserId},
     config,
@@ -36,7 +36,8 @@ pub(super) enum Origin {
 pub(super) struct ClaimRules {
     issuer: Option<String>,
     audience: Option<String>,
-    leeway_ms: i64,
+    /// By how much clocks may differ, in milliseconds.
+    pub(super) leeway_ms: i64,
     user_id: Vec<String>,
     name: Vec<String>,
     email: Vec<String>,
@@ -57,9 +58,10 @@ impl ClaimRules {
         }
     }
 
-    /// Checks the claims at the time `now` and reads who they are about.
+    /// Checks the claims of a token at the time `now` and reads who they are about.
     pub(super) fn identity(
         &self,
+        token: &str,
         claims: &Claims,
         origin: Origin,
         now: Millis,
@@ -74,11 +76,17 @@ impl ClaimRules {
         if origin == Origin::Token {
             self.check_parties(claims)?;
         }
+        let issued_at = numeric_date(claims, "iat")?;
+        let id = claims.get("jti").and_then(Value::as_str);
+        let token_id = id.and_then(token_id);
+        let (proof, root) = proof::proof(token, claims, issued_at, token_id.as_deref())?;
         Ok(Identity {
             profile: self.profile(claims)?,
             expires_at,
-            issued_at: numeric_date(claims, "iat")?,
-            token_id: text(claims.get("jti"), MAX_TOKEN_ID),
+            issued_at,
+            token_id,
+            proof,
+            root,
         })
     }
 
@@ -182,8 +190,17 @@ fn numeric_date(claims: &Claims, name: &str) -> Result<Option<Millis>, AuthError
     Ok(Some(Millis((seconds * 1000.0) as i64)))
 }
 
-/// A text worth keeping: not blank and of at most `max` bytes.
+/// The id of a token as it is kept.
+pub(super) fn token_id(text: &str) -> Option<Arc<str>> {
+    worth_keeping(text, MAX_TOKEN_ID)
+}
+
 fn text(value: Option<&Value>, max: usize) -> Option<Arc<str>> {
-    let text = value?.as_str()?.trim();
+    worth_keeping(value?.as_str()?, max)
+}
+
+/// A text that is not blank and of at most `max` bytes.
+fn worth_keeping(text: &str, max: usize) -> Option<Arc<str>> {
+    let text = text.trim();
     (!text.is_empty() && text.len() <= max).then(|| text.into())
 }

@@ -19,6 +19,8 @@ pub enum AuthError {
     BadSignature,
     /// `exp` has passed.
     TokenExpired,
+    /// The token, or the user, was revoked.
+    TokenRevoked,
     /// `nbf` has not come.
     TokenNotYetValid,
     /// `iss` is not the configured issuer.
@@ -35,13 +37,14 @@ pub enum AuthError {
 
 impl AuthError {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Missing,
         Self::Malformed,
         Self::AlgorithmNotAllowed,
         Self::UnknownKey,
         Self::BadSignature,
         Self::TokenExpired,
+        Self::TokenRevoked,
         Self::TokenNotYetValid,
         Self::WrongIssuer,
         Self::WrongAudience,
@@ -66,6 +69,7 @@ impl AuthError {
             Self::UnknownKey => ("unknown_key", "the token's key is not known"),
             Self::BadSignature => ("bad_signature", "the token's signature matches no key"),
             Self::TokenExpired => ("token_expired", "the token has expired"),
+            Self::TokenRevoked => ("token_revoked", "the token or its user was revoked"),
             Self::TokenNotYetValid => ("token_not_yet_valid", "the token is not valid yet"),
             Self::WrongIssuer => ("wrong_issuer", "the token has another issuer"),
             Self::WrongAudience => ("wrong_audience", "the token is for another audience"),

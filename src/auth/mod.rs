@@ -2,7 +2,8 @@
 //!
 //! A credential goes through `credentials` (where it may be, which one counts), then by its shape
 //! through `jws` (signed tokens, with the keys of `keys` and `jwks`) or `nextauth` (encrypted
-//! session tokens), then through `claims` (until when, from whom, about whom).
+//! session tokens), then through `claims` (until when, from whom, about whom) and `proof` (by which
+//! names it may have been revoked).
 //!
 //! Every key is bound to one algorithm when it is loaded; what a token says about its algorithm is
 //! only ever compared with that. Time comes from the injected clock.
@@ -15,6 +16,7 @@ mod jwks;
 mod jws;
 mod keys;
 mod nextauth;
+mod proof;
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,10 +34,11 @@ use self::{
     jws::Jws,
     keys::Key,
     nextauth::SessionKeys,
+    proof::Root,
 };
 use crate::{
-    chat::{Clock, Millis, Profile},
-    config,
+    chat::{Clock, Controls, Millis, Profile, Proof, TokenKey, UserId},
+    config, telemetry,
 };
 
 /// The longest token looked at, in bytes. HTTP servers accept about as much in all headers.
@@ -52,6 +55,17 @@ pub struct Identity {
     pub issued_at: Option<Millis>,
     /// The token's own id (`jti`), if it has one.
     pub token_id: Option<Arc<str>>,
+    /// What revocations go by.
+    pub proof: Proof,
+    /// The token that this one was minted from, if it was.
+    root: Option<Root>,
+}
+
+impl Identity {
+    /// What revocations know the token by, with those that renew it.
+    pub fn key(&self) -> Option<TokenKey> {
+        self.proof.keys.first().copied()
+    }
 }
 
 /// A token made by [`Authenticator::mint`]. Not `Debug`: it is a secret.
@@ -74,6 +88,7 @@ pub struct Authenticator {
     signer: Option<EncodingKey>,
     /// Digests rather than keys: they compare in constant time whatever the lengths.
     services: Vec<[u8; 32]>,
+    controls: Arc<Controls>,
 }
 
 impl Authenticator {
@@ -107,6 +122,7 @@ impl Authenticator {
             check_secret(&format!("auth.api_keys[{i}]"), key)?;
         }
         Ok(Self {
+            controls: Controls::new(clock.clone()),
             clock,
             rules: ClaimRules::new(cfg),
             places: Places::new(cfg),
@@ -121,9 +137,44 @@ impl Authenticator {
         })
     }
 
-    /// Verifies one bearer token: a signed token (JWT), or a NextAuth session token (JWE) where
-    /// `auth.nextauth_secret` is set. May wait for keys to be fetched, at most some seconds.
+    /// Refuses whom these refuse. Without it nobody is revoked.
+    pub fn with_controls(self, controls: Arc<Controls>) -> Self {
+        Self { controls, ..self }
+    }
+
+    /// Verifies one bearer token ([`Authenticator::examine`]), and that it is not revoked.
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
+        let identity = self.examine(token).await?;
+        self.check(&identity.profile.id, &identity.proof)?;
+        Ok(identity)
+    }
+
+    /// A user who is believed without a token. Revoking the user revokes that.
+    pub fn believe(&self, user: UserId) -> Result<Identity, AuthError> {
+        self.check(&user, &Proof::default())?;
+        Ok(Identity {
+            profile: Profile::unknown(user),
+            expires_at: None,
+            issued_at: None,
+            token_id: None,
+            proof: Proof::default(),
+            root: None,
+        })
+    }
+
+    fn check(&self, user: &UserId, proof: &Proof) -> Result<(), AuthError> {
+        let Some(refusal) = self.controls.refuses(user, proof) else {
+            return Ok(());
+        };
+        metrics::counter!(telemetry::REVOKED_REFUSED_TOTAL, "what" => refusal.as_str())
+            .increment(1);
+        Err(AuthError::TokenRevoked)
+    }
+
+    /// Verifies a token whether or not it is revoked: a signed token (JWT), or a NextAuth session
+    /// token (JWE) where `auth.nextauth_secret` is set. May wait for keys to be fetched, at most
+    /// some seconds.
+    pub async fn examine(&self, token: &str) -> Result<Identity, AuthError> {
         if token.is_empty() {
             return Err(AuthError::Missing);
         }
@@ -143,7 +194,21 @@ impl Authenticator {
             }
             _ => return Err(AuthError::Malformed),
         };
-        self.rules.identity(&claims, origin, self.clock.now())
+        self.rules
+            .identity(token, &claims, origin, self.clock.now())
+    }
+
+    /// Until when a verified token is accepted; `None`: for ever.
+    pub fn accepted_until(&self, identity: &Identity) -> Option<Millis> {
+        Some(identity.expires_at?.plus(self.rules.leeway_ms))
+    }
+
+    /// What revocations know tokens of this `jti` by.
+    pub fn key_of_id(id: &str) -> Result<TokenKey, AuthError> {
+        match claims::token_id(id) {
+            Some(id) => Ok(proof::key_of_id(&id)),
+            None => Err(AuthError::Malformed),
+        }
     }
 
     /// Verifies the credential of the first place that holds one: the handshake's `auth.token`,
@@ -164,9 +229,25 @@ impl Authenticator {
     /// Signs an HS256 token about the user with the first of `auth.jwt_secrets`, valid for `ttl`
     /// (whole seconds count). [`AuthError::CannotMint`] where no secret is configured.
     pub fn mint(&self, profile: &Profile, ttl: Duration) -> Result<Minted, AuthError> {
+        self.mint_from(None, profile, ttl)
+    }
+
+    /// As [`Authenticator::mint`], for somebody who showed another token: what revokes that one
+    /// revokes this one, too.
+    pub fn mint_from(
+        &self,
+        parent: Option<&Identity>,
+        profile: &Profile,
+        ttl: Duration,
+    ) -> Result<Minted, AuthError> {
         let signer = self.signer.as_ref().ok_or(AuthError::CannotMint)?;
-        let id = uuid::Uuid::now_v7().to_string();
-        let (claims, expires_at) = self.rules.describe(profile, id, self.clock.now(), ttl);
+        let (id, root) = parent.map(proof::minted_from).unzip();
+        let id = id.flatten();
+        let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let (mut claims, expires_at) = self.rules.describe(profile, id, self.clock.now(), ttl);
+        if let Some(root) = root {
+            proof::put_root(&mut claims, root)?;
+        }
         let header = jsonwebtoken::Header::new(Algorithm::HS256);
         let token = jsonwebtoken::encode(&header, &claims, signer);
         Ok(Minted {

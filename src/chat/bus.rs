@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::{ConversationId, Envelope, MessageId, Unavailable, UserId};
+use super::{ConversationId, Envelope, MessageId, Order, Unavailable, UserId};
 
 /// The node's own sockets. Never blocks.
 pub trait Local: Send + Sync + 'static {
@@ -16,6 +16,10 @@ pub trait Local: Send + Sync + 'static {
     /// A message that was delivered here could not be published: a sweeper of whichever node will,
     /// and those of this node who were notified of it are not to be notified again.
     fn comes_again(&self, message: &MessageId);
+
+    /// These orders became known: connections that are to end do. Whoever is being admitted meanwhile
+    /// is compared with what is known once they are connected.
+    fn obey(&self, orders: &[Order]);
 
     /// Events of other nodes may have been missed: what the store knows of them is made good.
     fn missed(&self);
@@ -30,6 +34,8 @@ pub enum Topic {
     User(UserId),
     /// That somebody came or went, for nodes with connections that are told who is online.
     Online,
+    /// Orders, for every node.
+    Orders,
     /// What other backends emit to a room of that name alone, with connections of this node in it.
     /// For users' and conversations' rooms the other topics do. Nodes publish nothing there.
     Room(Arc<str>),

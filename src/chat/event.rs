@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::{
-    Conversation, ConversationId, DeviceId, Message, MessageId, Millis, PresenceInfo, Profile,
-    Topic, UserId,
+    Conversation, ConversationId, DeviceId, Message, MessageId, Millis, Order, PresenceInfo,
+    Profile, Topic, UserId,
 };
 
 /// An event on its way to everyone who must hear of it.
@@ -79,13 +79,9 @@ pub enum Event {
         /// Who.
         user: UserId,
     },
-    /// Connections of a user are to be closed for good.
-    Disconnect {
-        /// Whose.
-        user: UserId,
-        /// Only this one, or all.
-        device: Option<DeviceId>,
-    },
+    /// Orders were given or lifted. For every node; one that does not hear of it reads them in the
+    /// store soon.
+    Orders(Arc<[Order]>),
     /// A backend's own event for all connections of a user. At most once.
     Emit {
         /// For whom.
@@ -121,9 +117,10 @@ impl Event {
             Self::OnlineChanged => vec![Topic::Online],
             Self::ConversationUpdated { conversation, .. } => users(&conversation.user_ids()),
             Self::ConversationDeleted { audience, .. } => users(audience),
-            Self::ParticipantRemoved { user, .. }
-            | Self::Disconnect { user, .. }
-            | Self::Emit { user, .. } => vec![Topic::User(user.clone())],
+            Self::ParticipantRemoved { user, .. } | Self::Emit { user, .. } => {
+                vec![Topic::User(user.clone())]
+            }
+            Self::Orders(_) => vec![Topic::Orders],
         }
     }
 
@@ -132,9 +129,7 @@ impl Event {
     pub fn must_arrive(&self) -> bool {
         matches!(
             self,
-            Self::ConversationDeleted { .. }
-                | Self::ParticipantRemoved { .. }
-                | Self::Disconnect { .. }
+            Self::ConversationDeleted { .. } | Self::ParticipantRemoved { .. }
         )
     }
 
@@ -149,7 +144,7 @@ impl Event {
             | Self::ConversationUpdated { .. }
             | Self::ConversationDeleted { .. }
             | Self::ParticipantRemoved { .. }
-            | Self::Disconnect { .. }
+            | Self::Orders(_)
             | Self::Emit { .. } => None,
         }
     }

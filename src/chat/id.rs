@@ -1,4 +1,6 @@
-//! Identifiers: opaque text of at most 64 characters from `[A-Za-z0-9._:-]`.
+//! Identifiers: opaque text of at most 128 characters from `[A-Za-z0-9._:|@+-]`, so that subjects
+//! such as `auth0|5f7c…` and addresses of e-mail are some. None of the characters means anything in
+//! names of channels and keys of Redis, in paths or in lists divided by commas.
 //!
 //! They are reference counted because one id travels through many events, rooms and queues.
 
@@ -7,11 +9,11 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The longest identifier accepted, in characters (all of them ASCII, so also in bytes).
-pub const MAX_ID_LEN: usize = 64;
+pub const MAX_ID_LEN: usize = 128;
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an id is 1 to {MAX_ID_LEN} characters from A-Z a-z 0-9 . _ : -")]
+#[error("an id is 1 to {MAX_ID_LEN} characters from A-Z a-z 0-9 . _ : | @ + -")]
 pub struct InvalidId;
 
 /// Whether `text` is acceptable as an identifier.
@@ -20,7 +22,7 @@ pub fn is_valid_id(text: &str) -> bool {
         && text.len() <= MAX_ID_LEN
         && text
             .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
+            .all(|b| b.is_ascii_alphanumeric() || b"._:|@+-".contains(&b))
 }
 
 macro_rules! id {
@@ -111,3 +113,29 @@ id!(
     /// One live connection of a user, unique over the whole cluster. Never shown to other users.
     DeviceId
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_an_id() {
+        let longest = "x".repeat(MAX_ID_LEN);
+        let ids = [
+            "7",
+            "user_2:a.b-c",
+            "auth0|5f7c",
+            "a+b@example.org",
+            &longest,
+        ];
+        for id in ids {
+            assert!(is_valid_id(id), "{id}");
+        }
+        let long = "x".repeat(MAX_ID_LEN + 1);
+        for text in [
+            "", " ", "a,b", "a/b", "{a}", "a#b", "a\0", "ä", "a%20b", &long,
+        ] {
+            assert!(!is_valid_id(text), "{text}");
+        }
+    }
+}

@@ -259,18 +259,6 @@ impl Chat {
         );
     }
 
-    /// Closes a user's connections, or one of them, for good: their clients do not come back by
-    /// themselves.
-    pub fn disconnect(&self, user: UserId, device: Option<DeviceId>) {
-        self.announce(
-            Envelope {
-                origin: None,
-                event: Event::Disconnect { user, device },
-            },
-            None,
-        );
-    }
-
     /// The present time.
     pub fn now(&self) -> Millis {
         self.clock.now()

@@ -15,7 +15,7 @@ pub use presence::{Absence, Presence};
 
 use super::{
     ChatError, Conversation, ConversationId, ConversationPage, Message, MessageId, Millis,
-    NewMessage, Page, Profile, Role, SearchQuery, Upload, UploadId, UserId,
+    NewMessage, Order, Orders, Page, Profile, Role, SearchQuery, Subject, Upload, UploadId, UserId,
 };
 
 /// A dependency that cannot be reached or refuses to work.
@@ -261,7 +261,7 @@ pub trait Store: Send + Sync + 'static {
         now: Millis,
     ) -> StoreResult<Conversation>;
 
-    /// Takes a participant out of a group. When the last admin goes, the longest-standing member
+    /// Takes a participant out of a group, with an order about [`Subject::Members`]. When the last admin goes, the longest-standing member
     /// becomes admin. Returns the group as it is now; with nobody left it is deleted, and the
     /// result has no participants.
     async fn remove_participant(
@@ -279,7 +279,8 @@ pub trait Store: Send + Sync + 'static {
         now: Millis,
     ) -> StoreResult<Conversation>;
 
-    /// Deletes a conversation for everybody. Returns those who took part.
+    /// Deletes a conversation for everybody, with an order about [`Subject::Members`]. Returns those
+    /// who took part.
     async fn delete(&self, id: &ConversationId, now: Millis) -> StoreResult<Arc<[UserId]>>;
 
     /// Moves a participant's cursor up to `seq` (bounded by the conversation's newest; never
@@ -358,6 +359,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets uploads that were given up.
     async fn forget_uploads(&self, ids: &[UploadId]) -> StoreResult<()>;
+
+    /// Keeps an order, which gets the next version. Where one about the subject is in effect it is
+    /// only ever extended: the later of the two times counts, for each of the two. Returns what is
+    /// kept.
+    async fn give_order(&self, order: Order, now: Millis) -> StoreResult<Order>;
+
+    /// Ends the order about a subject, with the next version, and returns it. `None`: none was in
+    /// effect.
+    async fn lift_order(&self, subject: &Subject, now: Millis) -> StoreResult<Option<Order>>;
+
+    /// Orders that came or were lifted after a version, oldest first, at most `limit`. Versions
+    /// become visible in their order: whoever has read up to one has missed nothing before it.
+    async fn orders_after(&self, version: i64, limit: u32) -> StoreResult<Orders>;
+
+    /// Forgets orders without effect since before that time.
+    async fn forget_orders(&self, ended_before: Millis) -> StoreResult<()>;
 
     /// Whether the database answers, for readiness.
     async fn ping(&self) -> Result<(), Unavailable>;

@@ -6,8 +6,8 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Blobs, Bus, ChatError, ChatResult, Clock, Command, Conversation, ConversationId, DeviceId,
-    Envelope, Event, Local, OutboxId, Presence, Profile, Reply, Role, Store, UploadRules,
+    Blobs, Bus, ChatError, ChatResult, Clock, Command, Controls, Conversation, ConversationId,
+    DeviceId, Envelope, Event, Local, OutboxId, Presence, Profile, Reply, Role, Store, UploadRules,
     typing::Typing, uploads::THUMBNAILS_AT_ONCE,
 };
 
@@ -68,6 +68,8 @@ pub struct Parts {
     pub local: Arc<dyn Local>,
     /// Who is connected.
     pub presence: Arc<dyn Presence>,
+    /// Who is sent away.
+    pub controls: Arc<Controls>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The numbers.
@@ -83,6 +85,7 @@ pub struct Chat {
     pub(super) bus: Arc<dyn Bus>,
     pub(super) local: Arc<dyn Local>,
     pub(super) presence: Arc<dyn Presence>,
+    pub(super) controls: Arc<Controls>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rules: Rules,
     pub(super) tasks: TaskTracker,
@@ -100,6 +103,7 @@ impl Chat {
             bus,
             local,
             presence,
+            controls,
             clock,
             rules,
             tasks,
@@ -111,6 +115,7 @@ impl Chat {
             bus,
             local,
             presence,
+            controls,
             clock,
             rules,
             tasks,

@@ -285,6 +285,6 @@ pub(super) fn event(event: &Event) -> Option<(usize, Item<'_>)> {
         Event::ConversationUpdated { .. } => (5, Item::Event(event)),
         Event::ConversationDeleted { .. } => (6, Item::Event(event)),
         Event::ParticipantRemoved { .. } => (7, Item::Event(event)),
-        Event::OnlineChanged | Event::Disconnect { .. } | Event::Emit { .. } => return None,
+        Event::OnlineChanged | Event::Orders(_) | Event::Emit { .. } => return None,
     })
 }

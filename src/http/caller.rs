@@ -17,7 +17,7 @@ use super::{
     state::{App, ClientAddr},
 };
 use crate::{
-    auth::Credentials,
+    auth::{Credentials, Identity},
     chat::{Actor, ChatError, Profile, UserId},
 };
 
@@ -35,10 +35,27 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> ApiResult<Self> {
-        let (told, service) = match identify(parts, app).await? {
-            Identified::User(profile) => (profile, false),
+        let Holder { actor, .. } = Holder::from_request_parts(parts, app).await?;
+        Ok(Self(actor))
+    }
+}
+
+/// On whose behalf the request is made, and by which token.
+pub(super) struct Holder {
+    /// As in [`Caller`].
+    pub(super) actor: Actor,
+    /// What the token told; `None` where a service acts for a user.
+    pub(super) identity: Option<Identity>,
+}
+
+impl FromRequestParts<Arc<App>> for Holder {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> ApiResult<Self> {
+        let (told, identity) = match identify(parts, app).await? {
+            Identified::User(identity) => (identity.profile.clone(), Some(*identity)),
             Identified::Service => match acting_for(&parts.headers)? {
-                Some(profile) => (profile, true),
+                Some(profile) => (profile, None),
                 None => {
                     let text = "a service caller names the user that it acts for in X-Act-As";
                     return Err(ChatError::invalid(text).into());
@@ -47,10 +64,11 @@ impl FromRequestParts<Arc<App>> for Caller {
         };
         app.limit_user(&told.id)?;
         let profile = app.chat.introduce(&told).await?;
-        Ok(Self(Actor {
-            service,
+        let actor = Actor {
+            service: identity.is_none(),
             ..Actor::user(profile)
-        }))
+        };
+        Ok(Self { actor, identity })
     }
 }
 
@@ -63,8 +81,8 @@ impl FromRequestParts<Arc<App>> for Service {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> ApiResult<Self> {
         match identify(parts, app).await? {
             Identified::Service => Ok(Self),
-            Identified::User(profile) => {
-                app.limit_user(&profile.id)?;
+            Identified::User(identity) => {
+                app.limit_user(&identity.profile.id)?;
                 Err(ChatError::forbidden("only a service caller may do this").into())
             }
         }
@@ -84,7 +102,7 @@ impl FromRequestParts<Arc<App>> for Anybody {
 }
 
 enum Identified {
-    User(Profile),
+    User(Box<Identity>),
     Service,
 }
 
@@ -123,7 +141,7 @@ async fn try_identify(parts: &Parts, app: &App) -> ApiResult<Identified> {
         return Err(ChatError::forbidden(text).into());
     }
     let identity = app.auth.identify(&credentials).await?;
-    Ok(Identified::User(identity.profile))
+    Ok(Identified::User(Box::new(identity)))
 }
 
 /// The user that a service acts for.

@@ -47,7 +47,7 @@ pub(super) fn route<S: Clone + Send + Sync + 'static>() -> Router<S> {
     info(
         title = "Porchlight",
         description = "A Socket.IO chat gateway's REST side. Times are ISO 8601 in UTC; ids are \
-            1 to 64 characters from `A-Z a-z 0-9 . _ : -`; unknown fields are ignored. A service \
+            1 to 128 characters from `A-Z a-z 0-9 . _ : | @ + -`; unknown fields are ignored. A service \
             caller (API key) acts for the user that it names in `X-Act-As` (with `X-Act-As-Name`, \
             percent-encoded UTF-8, to tell the name); only the routes under `/api/service` need \
             none. There is one answer to what does not exist and to what the caller has no part in."

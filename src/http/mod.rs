@@ -18,6 +18,7 @@ mod ops;
 mod people;
 mod problem;
 mod range;
+mod revocation;
 mod search;
 mod service;
 mod state;
@@ -76,6 +77,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(uploads::routes())
         .merge(people::routes())
         .merge(service::routes())
+        .merge(revocation::routes())
 }
 
 fn compression() -> CompressionLayer<impl Predicate> {

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    caller::{Anybody, Caller},
+    caller::{Anybody, Caller, Holder},
     extract::Params,
     problem::{ApiResult, json},
     state::App,
@@ -88,14 +88,15 @@ async fn get_presence(
 /// any accepted credential.
 ///
 /// A socket token is such a credential itself, so that a page which is open for days can renew it.
-/// What ends that is taking the signing secret out of the configuration.
+/// What revokes the credential, or the user, revokes the socket token and all that renews it.
 #[utoipa::path(post, path = "/api/auth/socket-token", tag = "people",
     responses((status = OK, description = "The token", body = SocketToken)))]
 async fn mint_socket_token(
     State(app): State<Arc<App>>,
-    Caller(actor): Caller,
+    Holder { actor, identity }: Holder,
 ) -> ApiResult<Response> {
-    let minted = app.auth.mint(&actor.profile, app.socket_token_ttl)?;
+    let ttl = app.socket_token_ttl;
+    let minted = app.auth.mint_from(identity.as_ref(), &actor.profile, ttl)?;
     let body = SocketToken {
         token: minted.token,
         expires_at: minted.expires_at.to_iso(),

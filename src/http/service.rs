@@ -17,6 +17,7 @@ use super::{
     caller::Service,
     extract::{Body, Ids, OptionalBody, Params},
     problem::{ApiResult, json},
+    revocation::RevocationView,
     state::App,
     view::PresenceView,
 };
@@ -64,6 +65,9 @@ struct UserBody<'a> {
     /// The live connections on all nodes.
     #[schema(value_type = Vec<String>)]
     devices: Vec<DeviceId>,
+    /// How the user is revoked; null if not.
+    #[schema(required)]
+    revocation: Option<RevocationView>,
 }
 
 /// A user's live connections.
@@ -136,8 +140,12 @@ async fn get_user(
     let info = infos
         .first()
         .ok_or_else(|| ChatError::not_found("nothing is known of this user"))?;
-    let presence = PresenceView::from(info);
-    Ok(json(StatusCode::OK, &UserBody { presence, devices }))
+    let body = UserBody {
+        presence: PresenceView::from(info),
+        devices,
+        revocation: app.chat.revocation(&user).map(RevocationView::from),
+    };
+    Ok(json(StatusCode::OK, &body))
 }
 
 /// A user's live connections.
@@ -178,8 +186,8 @@ async fn emit_to_user(
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
-/// Closes a user's connections for good, or one of them: their clients do not come back by
-/// themselves.
+/// Closes a user's connections for good, or one of them, on every node within a second: their
+/// clients do not come back by themselves. The user may connect again.
 #[utoipa::path(post, path = "/api/service/users/{id}/disconnect", tag = "service",
     params(("id" = String, Path, description = "The user")),
     request_body = Option<DisconnectUser>,
@@ -190,7 +198,7 @@ async fn disconnect_user(
     Ids(user): Ids<UserId>,
     OptionalBody(body): OptionalBody<DisconnectUser>,
 ) -> ApiResult<Response> {
-    app.chat.disconnect(user, body.device);
+    app.chat.disconnect(user, body.device).await?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
 

@@ -251,8 +251,10 @@ async fn authenticate(session: &Arc<Session>, edge: &Edge, token: &str) -> ChatR
     if identity.profile.id != session.actor.profile.id {
         return Err(ChatError::forbidden("the token belongs to another user"));
     }
-    session.set_expires_at(identity.expires_at);
+    session.renew(identity.expires_at, identity.proof);
     edge.expiry.watch(session);
+    // What was revoked while the token was being verified did not find it here.
+    edge.hub.mind(session);
     Ok(Reply::Authenticated {
         expires_at: identity.expires_at,
     }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::{follow, frame::Packet, hub::Hub, room::Room, session::Session, words::Words};
 use crate::{
     chat::{
-        ConversationId, DeviceId, Envelope, Event, Local, Message, MessageId, RawEvent, Receipt,
+        ConversationId, Envelope, Event, Local, Message, MessageId, Order, RawEvent, Receipt,
         Topic, UserId, event_text,
     },
     telemetry,
@@ -225,14 +225,6 @@ impl Hub {
         }
         self.to_sessions(envelope, &sessions, false);
     }
-
-    fn disconnect(&self, user: &UserId, device: Option<&DeviceId>) {
-        for session in self.sessions_of(user) {
-            if device.is_none_or(|d| d == &session.device) {
-                session.ban();
-            }
-        }
-    }
 }
 
 /// The hub as the use cases see it.
@@ -280,7 +272,12 @@ impl Local for LocalHub {
             Event::ParticipantRemoved { conversation, user } => {
                 hub.removed(envelope, conversation, std::slice::from_ref(user));
             }
-            Event::Disconnect { user, device } => hub.disconnect(user, device.as_ref()),
+            Event::Orders(orders) => {
+                if via.is_some() {
+                    hub.controls.learn(orders);
+                }
+                hub.obey(orders);
+            }
             Event::Emit { user, name, args } => {
                 let event = RawEvent::text(event_text(name, args.get()));
                 hub.emit_raw(&Packet::raw(&event, true), &hub.sessions_of(user), false);
@@ -290,6 +287,10 @@ impl Local for LocalHub {
 
     fn comes_again(&self, message: &MessageId) {
         self.0.notified.note(message);
+    }
+
+    fn obey(&self, orders: &[Order]) {
+        self.0.obey(orders);
     }
 
     fn missed(&self) {
@@ -302,6 +303,6 @@ fn hearers<'a>(via: Option<&'a Topic>, all: &'a [UserId]) -> &'a [UserId] {
     match via {
         None => all,
         Some(Topic::User(user)) => std::slice::from_ref(user),
-        Some(Topic::Conversation(_) | Topic::Online | Topic::Room(_)) => &[],
+        Some(Topic::Conversation(_) | Topic::Online | Topic::Orders | Topic::Room(_)) => &[],
     }
 }

@@ -109,7 +109,7 @@ impl Sockets for ForeignSockets {
 
     fn disconnect(&self, target: &Target) {
         for session in self.select(target) {
-            session.ban();
+            session.ban(None);
         }
     }
 

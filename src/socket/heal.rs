@@ -1,7 +1,8 @@
 //! After other nodes were out of reach: what the store knows of the time between is made good.
 //!
 //! Messages come again by seq, and whoever was removed meanwhile leaves. Typing, receipts and
-//! presence of that time stay missed.
+//! presence of that time stay missed. Whoever is removed while they are out of reach leaves then
+//! ([`Heal::doubt`]).
 
 use std::{
     collections::HashSet,
@@ -9,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{follow::Follow, hub::Hub, inbound, session::Session};
@@ -24,7 +26,18 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// Whether there is something to make good.
 #[derive(Default)]
-pub struct Heal(Notify);
+pub struct Heal {
+    due: Mutex<Due>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Due {
+    /// Everything is to be verified.
+    all: bool,
+    /// These rooms are.
+    rooms: HashSet<ConversationId>,
+}
 
 /// A room as it was before the store was asked.
 struct Seen {
@@ -36,32 +49,44 @@ struct Seen {
 impl Heal {
     /// Events of other nodes may have been missed.
     pub fn wake(&self) {
-        self.0.notify_one();
+        self.due.lock().all = true;
+        self.wake.notify_one();
+    }
+
+    /// Somebody in these rooms may have no part in them any more.
+    pub fn doubt(&self, rooms: impl IntoIterator<Item = ConversationId>) {
+        self.due.lock().rooms.extend(rooms);
+        self.wake.notify_one();
     }
 
     /// Makes good what is missed, for ever; the caller ends it by dropping the future.
     pub async fn run(&self, hub: &Arc<Hub>) {
         loop {
-            self.0.notified().await;
+            self.wake.notified().await;
+            let due = std::mem::take(&mut *self.due.lock());
             let started = Instant::now();
-            let rooms = verify(hub).await;
-            let ms = started.elapsed().as_millis();
-            if rooms > 0 {
-                tracing::info!(rooms, ms, "rooms compared with the database");
+            if due.all {
+                for session in hub.sessions() {
+                    if session.is_following() {
+                        inbound::follow(&session, Follow::Waiting);
+                    }
+                }
+                hub.roster.all_changed();
+                let rooms = hub.conversations();
+                verify(hub, &rooms).await;
+                let (rooms, ms) = (rooms.len(), started.elapsed().as_millis());
+                if rooms > 0 {
+                    tracing::info!(rooms, ms, "rooms compared with the database");
+                }
+            } else {
+                let rooms: Vec<_> = due.rooms.into_iter().collect();
+                verify(hub, &rooms).await;
             }
         }
     }
 }
 
-/// How many rooms were verified.
-async fn verify(hub: &Arc<Hub>) -> usize {
-    for session in hub.sessions() {
-        if session.is_following() {
-            inbound::follow(&session, Follow::Waiting);
-        }
-    }
-    hub.roster.all_changed();
-    let conversations = hub.conversations();
+async fn verify(hub: &Arc<Hub>, conversations: &[ConversationId]) {
     for some in conversations.chunks(ROOMS) {
         let seen: Vec<_> = some
             .iter()
@@ -76,7 +101,6 @@ async fn verify(hub: &Arc<Hub>) -> usize {
         }
         metrics::counter!(telemetry::ROOMS_VERIFIED_TOTAL).increment(some.len() as u64);
     }
-    conversations.len()
 }
 
 async fn compare(hub: &Arc<Hub>, some: &[ConversationId], seen: &[Seen]) -> StoreResult<()> {

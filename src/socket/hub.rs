@@ -13,11 +13,11 @@ use socketioxide_core::Sid;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    handed::Handed, heal::Heal, named::Named, notified::Notified, room::Room, roster::Roster,
-    session::Session,
+    handed::Handed, heal::Heal, named::Named, notified::Notified, obey::Rounds, room::Room,
+    roster::Roster, session::Session,
 };
 use crate::{
-    chat::{Bus, ConversationId, DeviceId, Store, Topic, UserId},
+    chat::{Bus, Controls, ConversationId, DeviceId, Store, Topic, UserId},
     telemetry,
 };
 
@@ -29,6 +29,9 @@ pub struct Hub {
     pub(super) tasks: TaskTracker,
     pub(super) users: DashMap<UserId, Vec<Arc<Session>>>,
     pub(super) meters: Meters,
+    /// Who is sent away.
+    pub(super) controls: Arc<Controls>,
+    pub(super) rounds: Rounds,
     pub(super) notified: Notified,
     /// Who is told who is online.
     pub roster: Roster,
@@ -53,10 +56,17 @@ pub(super) struct Meters {
 
 impl Hub {
     /// A hub without connections.
-    pub fn new(store: Arc<dyn Store>, bus: Arc<dyn Bus>, tasks: TaskTracker) -> Arc<Self> {
+    pub fn new(
+        store: Arc<dyn Store>,
+        bus: Arc<dyn Bus>,
+        controls: Arc<Controls>,
+        tasks: TaskTracker,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             tasks,
+            controls,
+            rounds: Rounds::default(),
             users: DashMap::new(),
             notified: Notified::default(),
             roster: Roster::default(),

@@ -12,7 +12,7 @@
 //! their own making, comes in by [`foreign`] and [`named`]; [`node_servers`] tells them in turn.
 //! Beside them: [`follow`] (connections that join nothing and hear everything), [`handed`] (what
 //! counts as delivered to them), [`roster`] (who is online, to those told of all), [`heal`] (after other
-//! nodes were out of reach), [`expiry`] (ends connections whose token ran out).
+//! nodes were out of reach), [`expiry`] (ends connections whose token ran out), [`obey`] (ends those that are sent away).
 
 pub mod accept;
 pub mod adapter;
@@ -34,6 +34,7 @@ pub mod line;
 pub mod named;
 pub mod node_servers;
 mod notified;
+pub mod obey;
 pub mod outlet;
 pub mod peer;
 pub mod room;

@@ -120,7 +120,7 @@ impl Translator {
                 let text = event_text(name, args.get());
                 vec![emit(text, &Target::room(self.names.user(user)), false)]
             }
-            Event::OnlineChanged | Event::Disconnect { .. } => Vec::new(),
+            Event::OnlineChanged | Event::Orders(_) => Vec::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
     session::{Session, SessionParts},
 };
 use crate::{
-    chat::{ChatError, Command, Profile, UserId},
+    chat::{ChatError, Command, UserId},
     dialect::{Dialect, Inbound, RuleId},
     limits::EventBucket,
     telemetry,
@@ -121,14 +121,17 @@ impl Nameless {
     }
 
     fn session(&self, edge: &Arc<Edge>, user: UserId) -> Result<Arc<Session>, ChatError> {
+        let identity = edge.auth.believe(user)?;
+        let standing = edge.hub.controls.standing(identity.proof);
         let slot = edge
             .limits
-            .connection_of_user(&user)
+            .connection_of_user(&identity.profile.id)
             .ok_or_else(|| ChatError::rate_limited(TOO_MANY_CONNECTIONS_RETRY))?;
         Ok(Session::new(SessionParts {
             sid: self.sid,
-            profile: Profile::unknown(user),
+            profile: identity.profile,
             expires_at: None,
+            standing,
             dialect: self.dialect.clone(),
             bucket: edge.limits.event_bucket(),
             edge: Arc::downgrade(edge),

@@ -28,14 +28,15 @@ use super::{
     expiry::Expiry,
     hub::Hub,
     inbound::{RawEvent, Receiver, open_inbox},
+    line::Cut,
     outlet::Bound,
     peer::{Peer, PeerGuard, Peers},
     seat::{Nameless, Seat},
     session::{Session, SessionParts},
 };
 use crate::{
-    auth::{AuthError, Authenticator},
-    chat::{Chat, ChatError, ChatResult, Profile},
+    auth::{AuthError, Authenticator, Identity},
+    chat::{Chat, ChatError, ChatResult},
     config,
     dialect::{Dialect, Dialects, Hello, Introduction},
     limits::Limits,
@@ -281,11 +282,16 @@ async fn seat_for(
     let bucket = edge.limits.event_bucket();
     // Waiting here instead of refusing: clients do not come back by themselves from a refusal.
     let _turn = edge.limits.admission().await;
-    let (profile, expires_at) = match (edge.auth.identify(&credentials).await, &told.claimed) {
-        (Ok(identity), _) => (identity.profile, identity.expires_at),
+    let Identity {
+        profile,
+        expires_at,
+        proof,
+        ..
+    } = match (edge.auth.identify(&credentials).await, &told.claimed) {
+        (Ok(identity), _) => identity,
         // Whoever has a token must have a good one.
         (Err(AuthError::Missing), Some(user)) if edge.trust_new_user => {
-            (Profile::unknown(user.clone()), None)
+            edge.auth.believe(user.clone())?
         }
         (Err(AuthError::Missing), None) if edge.trust_new_user && dialect.introduces() => {
             return Ok(Seat::nameless(Nameless {
@@ -303,6 +309,8 @@ async fn seat_for(
             "the handshake names another user than the token",
         ));
     }
+    // Noted before anything is waited for: what comes meanwhile is compared when it is connected.
+    let standing = edge.hub.controls.standing(proof);
     let slot = edge
         .limits
         .connection_of_user(&profile.id)
@@ -312,6 +320,7 @@ async fn seat_for(
         sid,
         profile,
         expires_at,
+        standing,
         dialect,
         bucket,
         edge: Arc::downgrade(edge),
@@ -340,6 +349,11 @@ async fn connected(edge: &Arc<Edge>, socket: &SocketRef<EdgeAdapter>) {
 pub(super) async fn begin(edge: Arc<Edge>, session: Arc<Session>) {
     session.open();
     if !edge.hub.register(&session).await {
+        return;
+    }
+    // Orders that came since it was admitted did not find it.
+    edge.hub.mind(&session);
+    if !session.is_live() {
         return;
     }
     metrics::counter!(telemetry::CONNECTIONS_TOTAL, "dialect" => session.dialect.name().to_owned())
@@ -371,7 +385,8 @@ pub(super) async fn begin(edge: Arc<Edge>, session: Arc<Session>) {
 
 async fn disconnected(edge: &Arc<Edge>, session: &Arc<Session>, reason: DisconnectReason) {
     edge.expiry.forget(session);
-    let reason = match (session.peer().why_cut(), reason) {
+    let banned = session.is_banned().then_some(Cut::Revoked);
+    let reason = match (banned.or_else(|| session.peer().why_cut()), reason) {
         (Some(cut), _) => cut.as_str(),
         (None, DisconnectReason::TransportClose) => "transport_close",
         (None, DisconnectReason::TransportError) => "transport_error",
@@ -388,11 +403,13 @@ async fn disconnected(edge: &Arc<Edge>, session: &Arc<Session>, reason: Disconne
 }
 
 async fn leave(edge: &Edge, session: &Session) {
-    if let Err(e) = edge
-        .chat
-        .disconnected(&session.actor.profile.id, &session.device)
-        .await
-    {
+    let (user, device) = (&session.actor.profile.id, &session.device);
+    let left = match session.is_banned() {
+        // Nobody comes back from that in a moment.
+        true => edge.chat.withdraw(user, device).await,
+        false => edge.chat.disconnected(user, device).await,
+    };
+    if let Err(e) = left {
         e.log("presence could not be announced");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::Stream;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use socketioxide_core::Sid;
 
 use super::{
@@ -23,14 +23,16 @@ use super::{
     server::{Edge, SocketPathState},
 };
 use crate::{
-    chat::{Actor, ChatError, ConversationId, DeviceId, Millis, Profile, RawEvent},
+    chat::{
+        Actor, ChatError, ConversationId, DeviceId, Millis, Profile, Proof, RawEvent, Standing,
+    },
     dialect::{Dialect, RuleId},
     limits::{EventBucket, Slot},
     telemetry,
 };
 
 /// Time that a last word has to get out before the transport is cut.
-const LAST_WORD: Duration = Duration::from_millis(500);
+const LAST_WORD: Duration = Duration::from_millis(300);
 /// How long a full queue may stay full for those who wait for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often they look.
@@ -62,6 +64,8 @@ pub struct Session {
     path: Arc<SocketPathState>,
     peer: Arc<Peer>,
     expires_at: AtomicI64,
+    standing: Mutex<Standing>,
+    banned: AtomicBool,
     stage: AtomicU8,
     registered: Mutex<bool>,
     _slot: Slot,
@@ -89,6 +93,8 @@ pub struct SessionParts {
     pub profile: Profile,
     /// When the token runs out.
     pub expires_at: Option<Millis>,
+    /// What it stands on.
+    pub standing: Standing,
     /// See [`Session::dialect`].
     pub dialect: Arc<Dialect>,
     /// See [`Session::bucket`].
@@ -126,6 +132,8 @@ impl Session {
             path: parts.path,
             peer: parts.peer,
             expires_at: AtomicI64::new(parts.expires_at.map_or(i64::MAX, |t| t.0)),
+            standing: Mutex::new(parts.standing),
+            banned: AtomicBool::new(false),
             stage: AtomicU8::new(Stage::New as u8),
             registered: Mutex::new(false),
             _slot: parts.slot,
@@ -177,9 +185,20 @@ impl Session {
     }
 
     /// A fresh token was accepted.
-    pub fn set_expires_at(&self, at: Option<Millis>) {
+    pub fn renew(&self, expires_at: Option<Millis>, proof: Proof) {
+        self.standing.lock().renew(proof);
         self.expires_at
-            .store(at.map_or(i64::MAX, |t| t.0), Ordering::Release);
+            .store(expires_at.map_or(i64::MAX, |t| t.0), Ordering::Release);
+    }
+
+    /// What it stands on.
+    pub fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock()
+    }
+
+    /// Whether it was sent away for good.
+    pub fn is_banned(&self) -> bool {
+        self.banned.load(Ordering::Acquire)
     }
 
     /// Whether it hears its user's conversations without joining them.
@@ -334,10 +353,14 @@ impl Session {
     }
 
     /// Ends the connection so that its client stays away, as Socket.IO clients do when the server
-    /// disconnects the namespace. Works on a stalled reader too.
-    pub fn ban(self: &Arc<Self>) {
+    /// disconnects the namespace, after a last word if there is one. Works on a stalled reader too.
+    pub fn ban(self: &Arc<Self>, last_word: Option<&ChatError>) {
         if !self.advance(Stage::Ending) {
             return;
+        }
+        self.banned.store(true, Ordering::Release);
+        if let Some(event) = last_word.and_then(|error| self.dialect.error(None, error)) {
+            self.tell(event);
         }
         self.path.disconnect(self.sid);
         self.cut_soon(Cut::Revoked);

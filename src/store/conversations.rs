@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     core::Core,
     engine::{Arg, Cells, Column, Engine, Sql, sql_in, sql_locking},
+    orders,
     rows::{self, CONVERSATION_COLUMNS, conversation_columns, participant_columns, stored_seq},
     session::Session,
     text::storable,
@@ -211,6 +212,7 @@ pub(super) async fn remove<E: Engine>(
         // Ordered by joining time: the first has been there longest.
         let Some(eldest) = group.participants.first() else {
             group.updated_at = delete_locked(&mut session, &group, now).await?;
+            orders::note_members(&mut session, id, now).await?;
             return Ok(group);
         };
         if group.participants.iter().all(|p| p.role != Role::Admin) {
@@ -218,7 +220,9 @@ pub(super) async fn remove<E: Engine>(
             session.rows(PROMOTE, &[key, Arg::Text(eldest)]).await?;
         }
         touch(&mut session, &group, now).await?;
-        lock(&mut session, id).await
+        let group = lock(&mut session, id).await?;
+        orders::note_members(&mut session, id, now).await?;
+        Ok(group)
     }
     .await;
     session.finish(removed).await
@@ -255,6 +259,7 @@ pub(super) async fn delete<E: Engine>(
     let deleted = async {
         let conversation = lock(&mut session, id).await?;
         delete_locked(&mut session, &conversation, now).await?;
+        orders::note_members(&mut session, id, now).await?;
         Ok(conversation.user_ids())
     }
     .await;

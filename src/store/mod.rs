@@ -3,7 +3,7 @@
 //! Everything is written once over an `engine`, the little in which the databases differ
 //! (`sqlite`, `postgres`). Appends, receipts and last-seen times go through the `committer`,
 //! which lets many of them share a transaction; `commit` is what happens inside. Other changes
-//! have a transaction each (`conversations`, `users`, `uploads`); reads have none (`messages`,
+//! have a transaction each (`conversations`, `users`, `uploads`, `orders`); reads have none (`messages`,
 //! `search`).
 
 mod attachments;
@@ -20,6 +20,7 @@ mod indexer;
 mod members;
 mod messages;
 mod open;
+mod orders;
 mod outbox;
 mod port;
 mod postgres;

@@ -15,14 +15,15 @@ use super::{
     direct,
     engine::{Engine, Sql},
     indexer::Indexer,
-    members, messages, outbox, search,
+    members, messages, orders, outbox, search,
     text::storable,
     uploads, users,
 };
 use crate::chat::{
     Appended, Conversation, ConversationId, ConversationPage, Cursor, Message, MessageId,
-    MessageRef, Millis, NewMessage, OutboxId, Page, Profile, Role, SearchQuery, Store, StoreError,
-    StoreResult, Unavailable, Unpublished, Upload, UploadId, UserId, Waiting,
+    MessageRef, Millis, NewMessage, Order, Orders, OutboxId, Page, Profile, Role, SearchQuery,
+    Store, StoreError, StoreResult, Subject, Unavailable, Unpublished, Upload, UploadId, UserId,
+    Waiting,
 };
 use crate::telemetry::OUTBOX_SWEPT_TOTAL;
 
@@ -317,6 +318,27 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn forget_uploads(&self, ids: &[UploadId]) -> StoreResult<()> {
         self.core.within(uploads::forget(&self.core, ids)).await
+    }
+
+    async fn give_order(&self, order: Order, now: Millis) -> StoreResult<Order> {
+        self.core.within(orders::give(&self.core, order, now)).await
+    }
+
+    async fn lift_order(&self, subject: &Subject, now: Millis) -> StoreResult<Option<Order>> {
+        let lifted = orders::lift(&self.core, subject, now);
+        self.core.within(lifted).await
+    }
+
+    async fn orders_after(&self, version: i64, limit: u32) -> StoreResult<Orders> {
+        self.core
+            .read(|| orders::after(&self.core, version, limit))
+            .await
+    }
+
+    async fn forget_orders(&self, ended_before: Millis) -> StoreResult<()> {
+        self.core
+            .within(orders::forget(&self.core, ended_before))
+            .await
     }
 
     async fn ping(&self) -> Result<(), Unavailable> {

@@ -164,6 +164,20 @@ const scenes = {
         }
       }));
 
+    await check('ids are as identity providers and mail systems make them', () =>
+      cast(['auth0|alice+1@example.org', 'bob@example.org'], async (alice, bob) => {
+        const { id, a, b } = await talk(alice, bob);
+        await send(a, id, 'hello');
+        await hears(b, ['hello']);
+        const { presence } = await bob.get(`/api/presence?users=${encodeURIComponent(alice.id)}`);
+        assert.deepEqual(presence.map((p) => [p.userId, p.online]), [[alice.id, true]]);
+        const path = `/api/service/users/${encodeURIComponent(alice.id)}/emit`;
+        await service(LAST, path, { event: 'hello', args: [] });
+        await a.next('hello', undefined, SOON);
+        await alice.delete(`/api/conversations/${id}/participants/${encodeURIComponent(bob.id)}`);
+        await b.next('conversation:deleted', undefined, SOON);
+      }));
+
     await check('a new conversation is told to those at other nodes', () =>
       cast(['alice', 'bob'], async (alice, bob) => {
         const b = await at(bob, LAST);
@@ -182,8 +196,9 @@ const scenes = {
         }));
     }
 
-    // What concerns every node: other backends' broadcasts and requests, and python-socketio's channel.
-    const always = 3;
+    // What concerns every node: orders, other backends' broadcasts and requests, and python-socketio's
+    // channel.
+    const always = 4;
     await check('a node listens to nothing that nobody there is in', async () => {
       for (const node of NODES.keys()) {
         await waitFor(async () => (await metric(node, 'porchlight_bus_subscriptions')) === always, `node ${node} to listen to nothing more`);
@@ -219,6 +234,38 @@ const scenes = {
         await service(0, `/api/service/users/${alice.id}/disconnect`, {});
         assert.deepEqual(await Promise.all(reasons), ['io server disconnect', 'io server disconnect']);
         assert.ok(performance.now() - began < SOON);
+      }));
+
+    for (const transport of ['websocket', 'polling']) {
+      await check(`a user revoked at another node is gone within a second and refused: ${transport}`, () =>
+        cast(['alice', 'bob'], async (alice, bob) => {
+          const { id, a } = await talk(alice, bob);
+          const devices = [];
+          for (const node of [0, LAST]) devices.push(await at(bob, node, { transports: [transport] }));
+          for (const device of devices) await device.done('conversation:join', id);
+          const ends = devices.map((d) => new Promise((done) => d.socket.once('disconnect', done)));
+          await service(0, `/api/service/users/${bob.id}/revoke`, {});
+          const began = performance.now();
+          await send(a, id, 'without him');
+          assert.deepEqual(await Promise.all(ends), ['io server disconnect', 'io server disconnect']);
+          assert.ok(performance.now() - began < SOON);
+          for (const device of devices) {
+            assert.deepEqual(contents(device), []);
+            assert.match(device.heard('error')[0].message, /^token_revoked: /);
+            const refused = new Promise((done) => device.socket.once('connect_error', done));
+            device.socket.connect();
+            assert.match((await refused).message, /^unauthorized: token_revoked: /);
+          }
+        }));
+    }
+
+    await check('a token revoked at another node takes the devices that came by it or by its socket tokens', () =>
+      cast(['alice'], async (alice) => {
+        const { token } = await alice.post('/api/auth/socket-token');
+        const devices = [await at(alice, LAST), await at(alice, LAST, { auth: { token } })];
+        const ends = devices.map((d) => new Promise((done) => d.socket.once('disconnect', done)));
+        await service(0, '/api/service/tokens/revoke', { token: alice.token });
+        assert.deepEqual(await Promise.all(ends), ['io server disconnect', 'io server disconnect']);
       }));
 
     await check("a backend's own event reaches all devices", () =>

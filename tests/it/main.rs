@@ -10,6 +10,7 @@ mod chaos;
 mod clients;
 mod cluster;
 mod config;
+mod control;
 mod demo;
 mod dialect;
 mod edge;

@@ -69,7 +69,7 @@ impl Link {
             Topic::User(id) => self.names.user(id),
             Topic::Conversation(id) => self.names.conversation(id),
             Topic::Room(name) => name.to_string(),
-            Topic::Online => return None,
+            Topic::Online | Topic::Orders => return None,
         };
         Some(Channel::plain(self.channels.room(&room)))
     }

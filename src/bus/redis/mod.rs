@@ -6,6 +6,7 @@
 //! | `<prefix>:c:<id>` | [`Topic::Conversation`] |
 //! | `<prefix>:u:<id>` | [`Topic::User`] |
 //! | `<prefix>:o` | [`Topic::Online`] |
+//! | `<prefix>:x` | [`Topic::Orders`] |
 //! | `<prefix>:w:<node>:<n>` | none: subscribed by that node on its nth connection, not on a cluster; see [`publisher`] |
 //!
 //! While Redis is down this node goes on with its own clients. When it is back, everything is
@@ -115,6 +116,7 @@ impl RedisBus {
             Topic::Conversation(id) => format!("{prefix}:c:{id}"),
             Topic::User(id) => format!("{prefix}:u:{id}"),
             Topic::Online => format!("{prefix}:o"),
+            Topic::Orders => format!("{prefix}:x"),
             Topic::Room(_) => return None,
         }))
     }
@@ -126,6 +128,7 @@ fn topic(name: &str) -> Option<Topic> {
         Some(("c", id)) => ConversationId::new(id).ok().map(Topic::Conversation),
         Some(("u", id)) => UserId::new(id).ok().map(Topic::User),
         None if name == "o" => Some(Topic::Online),
+        None if name == "x" => Some(Topic::Orders),
         _ => None,
     }
 }

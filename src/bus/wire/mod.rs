@@ -26,8 +26,9 @@ const ONLINE: u8 = 6;
 const UPDATED: u8 = 7;
 const DELETED: u8 = 8;
 const REMOVED: u8 = 9;
-const DISCONNECT: u8 = 10;
 const EMIT: u8 = 11;
+// 10 was a disconnection, which is an order now.
+const ORDERS: u8 = 12;
 
 /// Why an envelope cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,10 +101,9 @@ pub fn encode(envelope: &Envelope, node: Uuid) -> Vec<u8> {
             put.text(conversation.as_str());
             put.text(user.as_str());
         }
-        Event::Disconnect { user, device } => {
-            head(&mut put, DISCONNECT, envelope);
-            put.text(user.as_str());
-            put.option(device.as_ref(), |put, device| put.text(device.as_str()));
+        Event::Orders(orders) => {
+            head(&mut put, ORDERS, envelope);
+            put.list(orders, model::put_order);
         }
         Event::Emit { user, name, args } => {
             head(&mut put, EMIT, envelope);
@@ -183,10 +183,11 @@ fn event(take: &mut Take<'_>) -> Taken<Option<Envelope>> {
             conversation: take.parsed(ConversationId::new)?,
             user: take.parsed(UserId::new)?,
         },
-        DISCONNECT => Event::Disconnect {
-            user: take.parsed(UserId::new)?,
-            device: take.option(|take| take.parsed(DeviceId::new))?,
-        },
+        ORDERS => {
+            // Those of a kind that came later are left to be read by who knows them.
+            let orders = take.list(model::take_order)?;
+            Event::Orders(orders.into_iter().flatten().collect())
+        }
         EMIT => Event::Emit {
             user: take.parsed(UserId::new)?,
             name: take.text()?,

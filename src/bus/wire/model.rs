@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::bytes::{Garbage, Put, Take, Taken};
 use crate::chat::{
-    Attachment, Conversation, ConversationId, Dimensions, Message, MessageId, Millis, Participant,
-    PresenceChange, PresenceInfo, Profile, Receipt, Role, Status, UploadId, UserId,
+    Attachment, Conversation, ConversationId, Dimensions, Message, MessageId, Millis, Order,
+    Participant, PresenceChange, PresenceInfo, Profile, Receipt, Role, Status, UploadId, UserId,
 };
 
 fn put_text(put: &mut Put, text: &Arc<str>) {
@@ -151,6 +151,26 @@ pub(super) fn take_presence(take: &mut Take<'_>) -> Taken<(PresenceInfo, Presenc
         _ => return Err(Garbage),
     };
     Ok((info, change, take_time(take)?))
+}
+
+pub(super) fn put_order(put: &mut Put, order: &Order) {
+    put.signed(order.version);
+    put.text(&order.subject.to_string());
+    put_time(put, order.issued_before);
+    put_time(put, order.ends_at);
+}
+
+/// `None`: its subject is of a kind that is not known.
+pub(super) fn take_order(take: &mut Take<'_>) -> Taken<Option<Order>> {
+    let version = take.signed()?;
+    let subject = take.str()?.parse();
+    let (issued_before, ends_at) = (take_time(take)?, take_time(take)?);
+    Ok(subject.ok().map(|subject| Order {
+        version,
+        subject,
+        issued_before,
+        ends_at,
+    }))
 }
 
 pub(super) fn put_conversation(put: &mut Put, conversation: &Conversation) {

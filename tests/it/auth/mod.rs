@@ -8,5 +8,6 @@ mod key_server;
 mod mint;
 mod nextauth;
 mod public_keys;
+mod revoked;
 mod support;
 mod tokens;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc};
 
 use porchlight::{
     auth::{Authenticator, Credentials},
-    chat::{Clock, ManualClock, SystemClock},
+    chat::{Clock, Controls, ManualClock, Millis, NEVER, Order, Subject, SystemClock},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -100,6 +100,43 @@ async fn sessions_of_every_kind_are_accepted_until_they_expire() {
         clock.advance(expires_at.0 + leeway - clock.now().0);
         let result = auth.identify(&credentials).await;
         assert_eq!(outcome(result), Err("token_expired"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_revoked_one_by_one_and_with_their_user() {
+    let sessions = sessions(NEXTAUTH_SECRET, json!({"sub": "u1"}));
+    let (auth, clock) = present();
+    let controls = Controls::new(clock.clone());
+    let auth = auth.with_controls(controls.clone());
+    let order = |version, subject, issued_before| {
+        controls.learn(&[Order {
+            version,
+            subject,
+            issued_before,
+            ends_at: NEVER,
+        }]);
+    };
+    for (name, version) in NAMES.into_iter().zip(1..) {
+        let credentials = with_cookies(sessions[name].header());
+        let identity = auth.identify(&credentials).await.expect(name);
+        order(version, Subject::Token(identity.key().unwrap()), Millis(0));
+        let result = auth.identify(&credentials).await;
+        assert_eq!(outcome(result), Err("token_revoked"), "{name}");
+    }
+    for (name, version) in NAMES.into_iter().zip(100..) {
+        let (auth, _) = present();
+        let auth = auth.with_controls(controls.clone());
+        // Encrypted anew, as NextAuth does now and then.
+        let again = &self::sessions(NEXTAUTH_SECRET, json!({"sub": "u1"}))[name];
+        let credentials = with_cookies(again.header());
+        let identity = auth.identify(&credentials).await.expect(name);
+        let later = identity.issued_at.unwrap().plus(1000);
+        let subject = Subject::Tokens(identity.profile.id.clone());
+        order(version, subject.clone(), later);
+        let result = auth.identify(&credentials).await;
+        assert_eq!(outcome(result), Err("token_revoked"), "{name}");
+        order(version, subject, Millis(0));
     }
 }
 

@@ -22,7 +22,7 @@ pub fn files(texts: &[&str]) -> (TempDir, Vec<PathBuf>) {
 }
 
 /// An authenticator that knows these public keys and nothing else.
-fn knowing(texts: &[&str]) -> Authenticator {
+pub fn knowing(texts: &[&str]) -> Authenticator {
     let (_folder, paths) = files(texts);
     authenticator(|cfg| {
         cfg.jwt_secrets.clear();

@@ -16,8 +16,8 @@ use porchlight::{
     bus::RedisBus,
     chat::{
         Attachment, Bus, Conversation, ConversationId, DeviceId, Dimensions, Envelope, Event,
-        Local, Message, MessageId, Millis, Participant, PresenceChange, PresenceInfo, Profile,
-        Receipt, Role, Status, Topic, UploadId, UserId,
+        Local, Message, MessageId, Millis, NEVER, Order, Participant, PresenceChange, PresenceInfo,
+        Profile, Receipt, Role, Status, Subject, TokenKey, Topic, UploadId, UserId,
     },
     redis::Redis,
 };
@@ -42,6 +42,8 @@ impl Local for Heard {
     }
 
     fn comes_again(&self, _: &MessageId) {}
+
+    fn obey(&self, _: &[Order]) {}
 
     fn missed(&self) {
         *self.missed.lock() += 1;
@@ -259,10 +261,20 @@ pub fn every_event(users: &[&str]) -> Vec<Event> {
             conversation: room("r"),
             user: first.clone(),
         },
-        Event::Disconnect {
-            user: first.clone(),
-            device: Some(DeviceId::trusted("d")),
-        },
+        Event::Orders(
+            [
+                Subject::Tokens(first.clone()),
+                Subject::Device(first.clone(), DeviceId::trusted("d")),
+                Subject::Token(TokenKey::new([9; 16])),
+            ]
+            .map(|subject| Order {
+                version: 7,
+                subject,
+                issued_before: Millis(-8),
+                ends_at: NEVER,
+            })
+            .into(),
+        ),
         Event::Emit {
             user: first,
             name: "hello".into(),

@@ -7,10 +7,10 @@ use porchlight::chat::{Bus, Event, Topic};
 use super::{Member, created, from, room, until, user};
 use crate::support::redis::{Server, setup::Setup};
 
-fn disconnect() -> Event {
-    Event::Disconnect {
+fn removed() -> Event {
+    Event::ParticipantRemoved {
+        conversation: room("r"),
         user: user("ann"),
-        device: None,
     }
 }
 
@@ -62,10 +62,10 @@ async fn what_must_arrive_waits_for_redis() {
     setup.servers[0].stop();
     until(|| async { !a.bus.is_up() && !b.redis.subscriber().is_up() }).await;
     // Nobody waits for its end.
-    drop(a.bus.publish(&from(disconnect())));
+    drop(a.bus.publish(&from(removed())));
     setup.servers[0].restart();
     until(|| async { !b.heard.texts().is_empty() }).await;
-    assert_eq!(b.heard.texts()[0], super::text(&topic, &from(disconnect())));
+    assert_eq!(b.heard.texts()[0], super::text(&topic, &from(removed())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -233,7 +233,7 @@ proptest! {
         kind in prop::option::of(".*"),
         key in prop::option::of("[^\\p{Cc}]{1,128}"),
         metadata in prop::option::of(prop::collection::vec((member(), value()), 0..4)),
-        id in "[a-zA-Z0-9._:-]{1,64}",
+        id in "[a-zA-Z0-9._:|@+-]{1,128}",
     ) {
         let metadata = metadata.map(|m| Value::Object(Map::from_iter(m)));
         let packet = json!(["message:send", {

@@ -161,13 +161,7 @@ fn events() -> Vec<(&'static str, Event)> {
                 user: bob(),
             },
         ),
-        (
-            "disconnect",
-            Event::Disconnect {
-                user: bob(),
-                device: None,
-            },
-        ),
+        ("orders", Event::Orders(Arc::from([]))),
     ]
 }
 

@@ -9,5 +9,5 @@ mod online;
 mod order;
 mod readers;
 mod removal;
-mod transport;
+pub mod transport;
 mod trust;

@@ -9,6 +9,7 @@ mod openapi;
 mod ops;
 mod people;
 mod requests;
+mod revocation;
 mod search;
 mod service;
 mod uploads;
@@ -28,8 +29,8 @@ use porchlight::{
     blobs,
     bus::MemoryBus,
     chat::{
-        Bus, Chat, Clock, DeviceId, Envelope, Event, Local, MessageId, Parts, Presence, Profile,
-        Store, SystemClock, Topic, UserId,
+        Bus, Chat, Clock, Controls, DeviceId, Envelope, Event, Local, MessageId, Order, Parts,
+        Presence, Profile, Store, SystemClock, Topic, UserId,
     },
     config::{Sources, load},
     http::{ApiState, ClientAddr, Stats, api},
@@ -54,12 +55,23 @@ impl Local for Recorder {
 
     fn comes_again(&self, _: &MessageId) {}
 
+    fn obey(&self, _: &[Order]) {}
+
     fn missed(&self) {}
 }
 
 impl Recorder {
     fn take(&self) -> Vec<Event> {
         std::mem::take(&mut *self.0.lock())
+    }
+
+    /// Whom the orders were about that were given.
+    fn take_subjects(&self) -> Vec<String> {
+        let orders = self.take().into_iter().flat_map(|event| match event {
+            Event::Orders(orders) => orders.to_vec(),
+            other => panic!("{other:?}"),
+        });
+        orders.map(|order| order.subject.to_string()).collect()
     }
 
     /// Waits until an event passes the test, and returns it.
@@ -128,6 +140,7 @@ impl Api {
             .await
             .unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let controls = Controls::new(clock.clone());
         let sockets = Arc::new(Recorder::default());
         let bus: Arc<dyn Bus> = Arc::new(MemoryBus);
         let tasks = TaskTracker::new();
@@ -137,11 +150,13 @@ impl Api {
             bus: bus.clone(),
             local: sockets.clone(),
             presence,
+            controls: controls.clone(),
             clock: clock.clone(),
             rules: app::rules(&config),
             tasks: tasks.clone(),
         });
-        let auth = Arc::new(Authenticator::new(&config.auth, clock).unwrap());
+        let auth = Authenticator::new(&config.auth, clock).unwrap();
+        let auth = Arc::new(auth.with_controls(controls));
         let state = ApiState {
             chat: chat.clone(),
             auth: auth.clone(),

@@ -32,8 +32,12 @@ POST /api/conversations
 POST /api/conversations/{id}/participants
 POST /api/conversations/{id}/read
 POST /api/messages
+POST /api/service/tokens/allow
+POST /api/service/tokens/revoke
+POST /api/service/users/{id}/allow
 POST /api/service/users/{id}/disconnect
 POST /api/service/users/{id}/emit
+POST /api/service/users/{id}/revoke
 POST /api/uploads
 ";
 

@@ -117,7 +117,7 @@ async fn unknown_paths_and_methods_are_problems() {
         let answer = api.get("alice", path).send().await;
         answer.refused(422, "invalid");
     }
-    let long = format!("/api/conversations/{}", "x".repeat(65));
+    let long = format!("/api/conversations/{}", "x".repeat(129));
     api.get("alice", &long).send().await.refused(422, "invalid");
 }
 

@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode};
 use porchlight::chat::Event;
 use serde_json::{Value, json};
 
-use super::{Api, id};
+use super::Api;
 
 #[tokio::test]
 async fn users_are_kept_out() {
@@ -15,6 +15,10 @@ async fn users_are_kept_out() {
         (Method::GET, "users/bob/devices"),
         (Method::POST, "users/bob/emit"),
         (Method::POST, "users/bob/disconnect"),
+        (Method::POST, "users/bob/revoke"),
+        (Method::POST, "users/bob/allow"),
+        (Method::POST, "tokens/revoke"),
+        (Method::POST, "tokens/allow"),
         (Method::GET, "stats"),
     ] {
         let path = format!("/api/service/{path}");
@@ -157,17 +161,10 @@ async fn a_user_is_disconnected() {
     let answer = api.service(Method::POST, path);
     let answer = answer.json(json!({"device": "d-1"})).await;
     answer.expect(StatusCode::ACCEPTED);
-    let events = api.sockets.take();
-    let [
-        Event::Disconnect { user, device: None },
-        Event::Disconnect {
-            device: Some(one), ..
-        },
-    ] = &events[..]
-    else {
-        panic!("{events:?}");
-    };
-    assert_eq!((user, one.as_str()), (&id("bob"), "d-1"));
+    assert_eq!(
+        api.sockets.take_subjects(),
+        ["devices:bob", "device:bob/d-1"]
+    );
 }
 
 #[tokio::test]

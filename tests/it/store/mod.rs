@@ -8,6 +8,7 @@ mod direct;
 mod groups;
 mod memory;
 mod opening;
+mod orders;
 mod outages;
 mod outbox;
 mod reading;
@@ -102,6 +103,13 @@ suite! {
         leases_what_it_hands_out,
         hands_each_row_to_one_claimer,
         clears_without_further_traffic;
+    orders:
+        are_read_by_version,
+        are_extended_until_they_end,
+        are_forgotten_after_their_end,
+        become_visible_in_order,
+        of_kinds_to_come_are_passed_over,
+        tell_who_takes_no_part_any_more;
     searching:
         words_are_found_however_they_are_written,
         phrases_beginnings_and_exclusions,

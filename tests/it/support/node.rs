@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use porchlight::{
     app::{self, Listeners},
     auth::Authenticator,
-    chat::{Profile, SystemClock, UserId},
+    chat::{Clock, Millis, Profile, SystemClock, UserId},
     config::{self, Config, Sources},
     shutdown::{Shutdown, Stopped},
 };
@@ -146,6 +146,16 @@ impl Node {
             "{method} {path}: {status} {value}"
         );
         value
+    }
+
+    /// A REST call without a body and with this token.
+    pub async fn bearing(&self, token: &str, method: &str, path: &str) -> (u16, Value) {
+        self.request(token, method, path, Value::Null).await
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Millis {
+        SystemClock.now()
     }
 
     async fn request(&self, bearer: &str, method: &str, path: &str, body: Value) -> (u16, Value) {

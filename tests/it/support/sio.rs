@@ -33,6 +33,13 @@ pub async fn tcp(to: SocketAddr, from: IpAddr) -> TcpStream {
     socket.connect(to).await.unwrap()
 }
 
+/// A TCP connection whose end here holds little of what is not read.
+pub async fn narrow(to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
 impl Sio {
     /// Connects with `auth`; the error is the server's `connect_error` message.
     pub async fn connect(addr: SocketAddr, auth: Value) -> Result<Self, String> {
