@@ -60,11 +60,17 @@ pub async fn run(target: Target, options: Options) -> Outcome<Report> {
     let (cpu, start) = (server.cpu()?, Instant::now());
     let clients = match wanted.checked_div(options.joined) {
         None => connect(&target, "idle", wanted).await?,
-        Some(rooms) => rooms::open(&target, &Clock::start(), rooms, options.joined, 0)
-            .await?
-            .into_iter()
-            .flat_map(|room| room.members)
-            .collect(),
+        Some(rooms) => rooms::open(
+            std::slice::from_ref(&target),
+            &Clock::start(),
+            rooms,
+            options.joined,
+            0,
+        )
+        .await?
+        .into_iter()
+        .flat_map(|room| room.members)
+        .collect(),
     };
     let took = start.elapsed().as_secs_f64();
     let cpu = server.cpu()? - cpu;

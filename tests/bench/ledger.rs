@@ -218,10 +218,13 @@ impl Verdict {
     }
 }
 
-/// Latencies of all deliveries from `after` on, in microseconds.
-pub fn latencies(ears: &[Vec<Arc<Ear>>], first: u64) -> Outcome<Histogram<u64>> {
+/// Latencies of all deliveries to these from the message `first` on, in microseconds.
+pub fn latencies<'a>(
+    ears: impl IntoIterator<Item = &'a Arc<Ear>>,
+    first: u64,
+) -> Outcome<Histogram<u64>> {
     let mut histogram = Histogram::new(3)?;
-    for ear in ears.iter().flatten() {
+    for ear in ears {
         for receipt in ear
             .receipts
             .lock()

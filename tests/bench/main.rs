@@ -2,19 +2,21 @@
 //! loopback, and what they cost it.
 //!
 //! `tests/bench/run` builds everything, starts Porchlight and the Node peer in turn, calls this
-//! program for each and prints one table. By hand: `porchlight-bench idle|fanout|send --help`.
+//! program for each and prints one table. By hand: `porchlight-bench idle|fanout|send|cluster --help`.
 //!
 //! | scenario | question |
 //! |---|---|
 //! | `idle` | what does a connection that does nothing cost in memory |
 //! | `fanout` | what does one delivery cost in CPU, and how late is it |
 //! | `send` | how many messages a second are acknowledged, and is any lost, doubled or out of order |
+//! | `cluster` | what do rooms cost nodes that host them and nodes that do not, and how late is a message from another node |
 //! | `dialect` | what does a dialect's table cost beside a struct written by hand |
 //!
-//! CPU and memory are those of the whole server process, read from `/proc`. The clients share the
+//! CPU and memory are those of the whole server process, read from the kernel. The clients share the
 //! machine with the server, so that absolute figures are lower bounds; compare only within a run.
 
 mod client;
+mod cluster;
 mod dialect;
 mod fanout;
 mod idle;
@@ -23,8 +25,10 @@ mod process;
 mod report;
 mod rooms;
 mod send;
+mod steady;
 mod table;
 mod token;
+mod traffic;
 mod wire;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
@@ -64,6 +68,11 @@ enum Command {
         target: Target,
         #[command(flatten)]
         options: send::Options,
+    },
+    /// Several nodes with Redis between them.
+    Cluster {
+        #[command(flatten)]
+        options: cluster::Options,
     },
     /// Decoding and encoding by a dialect's table beside structs written by hand; needs no server.
     Dialect {
@@ -133,6 +142,7 @@ fn start(command: Command) -> Outcome<()> {
         Command::Send { target, options } => {
             (target.json, runtime.block_on(send::run(target, options))?)
         }
+        Command::Cluster { options } => (options.json, runtime.block_on(cluster::run(options))?),
     };
     if json {
         println!("{}", serde_json::to_string(&report)?);

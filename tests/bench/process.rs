@@ -23,17 +23,39 @@ impl Process {
 
     /// CPU time that all its threads used so far, in user and in system mode.
     pub fn cpu(self) -> Outcome<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0))
-            .map_err(|error| format!("process {}: {error}", self.0))?;
-        // The command's name may contain anything, so that fields are counted after its bracket:
-        // utime and stime are fields 14 and 15, state (3) is the first after it.
-        let (_, fields) = stat.rsplit_once(')').ok_or("no command name")?;
-        let mut fields = fields.split_whitespace().skip(11);
-        let mut ticks = 0u64;
-        for _ in 0..2 {
-            ticks += fields.next().ok_or("a short stat line")?.parse::<u64>()?;
+        let mut clock = 0;
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let id = libc::pid_t::try_from(self.0)?;
+        // SAFETY: both calls get valid pointers to live values of their types.
+        let error = unsafe {
+            match libc::clock_getcpuclockid(id, &mut clock) {
+                0 if libc::clock_gettime(clock, &mut time) == 0 => None,
+                0 => Some(io::Error::last_os_error()),
+                code => Some(io::Error::from_raw_os_error(code)),
+            }
+        };
+        match error {
+            None => Ok(Duration::new(
+                time.tv_sec.try_into()?,
+                time.tv_nsec.try_into()?,
+            )),
+            Some(error) => Err(format!("process {}: {error}", self.0).into()),
         }
-        Ok(Duration::from_secs_f64(ticks as f64 / ticks_per_second()))
+    }
+
+    /// The same with the processes that it started and that still run.
+    pub fn cpu_with_children(self) -> Outcome<Duration> {
+        let path = format!("/proc/{0}/task/{0}/children", self.0);
+        let children = fs::read_to_string(path)?;
+        let mut total = self.cpu()?;
+        for child in children.split_whitespace() {
+            // One that has ended meanwhile counts no more.
+            total += Self(child.parse()?).cpu().unwrap_or_default();
+        }
+        Ok(total)
     }
 
     /// Resident memory once it has stopped moving: three readings in a row within half a percent, or
@@ -56,12 +78,6 @@ impl Process {
         }
         Ok(last)
     }
-}
-
-fn ticks_per_second() -> f64 {
-    // SAFETY: sysconf only reads a constant of the system.
-    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    if ticks > 0 { ticks as f64 } else { 100.0 }
 }
 
 /// Raises this process's limit of open files as far as it may go, and returns it.

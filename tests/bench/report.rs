@@ -12,7 +12,7 @@ use crate::ledger::Verdict;
 pub struct Report {
     /// The server's name.
     pub server: String,
-    /// `idle`, `joined`, `fanout` or `send`.
+    /// `idle`, `joined`, `fanout`, `send`, or what a run of `cluster` is called.
     pub scenario: String,
     /// Figures by name; the unit is in the name.
     pub figures: BTreeMap<String, f64>,

@@ -25,28 +25,30 @@ pub struct Room {
     pub ears: Vec<Arc<Ear>>,
 }
 
-/// Makes `count` conversations of `size` members each, connects all and lets them join. Messages will
-/// have `bytes` characters.
+/// Makes `count` conversations of `size` members each, connects all, to these nodes in turn, and lets
+/// them join. Messages will have `bytes` characters.
 pub async fn open(
-    target: &Target,
+    nodes: &[Target],
     clock: &Arc<Clock>,
     count: usize,
     size: usize,
     bytes: usize,
 ) -> Outcome<Vec<Room>> {
     let run: u32 = rand::random();
+    let first = nodes.first().ok_or("no node")?;
     let http = http_client()?;
     let mut rooms = Vec::with_capacity(count);
     for number in 0..count {
         let users: Vec<String> = (0..size)
             .map(|member| format!("bench-{run:08x}-{number}-{member}"))
             .collect();
-        let id = create(target, &http, &users).await?;
-        let members: Vec<(Client, Arc<Ear>)> = stream::iter(users)
-            .map(|user| enter(target, clock, &id, user, bytes))
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await?;
+        let id = create(first, &http, &users).await?;
+        let members: Vec<(Client, Arc<Ear>)> =
+            stream::iter(users.into_iter().zip(nodes.iter().cycle()))
+                .map(|(user, node)| enter(node, clock, &id, user, bytes))
+                .buffered(AT_ONCE)
+                .try_collect()
+                .await?;
         let (members, ears) = members.into_iter().unzip();
         rooms.push(Room { id, members, ears });
     }

@@ -58,7 +58,14 @@ pub async fn run(target: Target, options: Options) -> Outcome<Report> {
     let server = Process(target.pid);
     let clock = Clock::start();
     let size = options.senders / options.conversations;
-    let rooms = rooms::open(&target, &clock, options.conversations, size, options.bytes).await?;
+    let rooms = rooms::open(
+        std::slice::from_ref(&target),
+        &clock,
+        options.conversations,
+        size,
+        options.bytes,
+    )
+    .await?;
     let ears = rooms::ears(&rooms);
     server.settled_rss_kib().await?;
 
@@ -106,7 +113,7 @@ pub async fn run(target: Target, options: Options) -> Outcome<Report> {
         "cpu_us_per_message",
         cpu.as_secs_f64() * 1e6 / sent.len() as f64,
     );
-    report.set_latencies("delivery", &ledger::latencies(&ears, 0)?);
+    report.set_latencies("delivery", &ledger::latencies(ears.iter().flatten(), 0)?);
     report.set_latencies("ack", &acks);
     report.set_verdict(&Verdict::reach(&ears, &sent));
     Ok(report)

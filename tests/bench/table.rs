@@ -11,122 +11,139 @@ enum Pick {
     Worst,
 }
 
-/// Rows in order: title, scenario, figure, decimals, how to pick.
-const ROWS: &[(&str, &str, &str, usize, Pick)] = &[
-    ("Idle: connections", "idle", "connections", 0, Pick::Median),
+/// A row: title, figure, decimals, how to pick.
+type Row = (&'static str, &'static str, usize, Pick);
+
+/// A row of zeros, or something is wrong.
+const fn fault(name: &'static str) -> Row {
+    (name, name, 0, Pick::Worst)
+}
+
+/// A median.
+const fn row(title: &'static str, figure: &'static str, decimals: usize) -> Row {
+    (title, figure, decimals, Pick::Median)
+}
+
+/// Sections in order: title, scenario, rows. The first row stands beside the title.
+const SECTIONS: &[(&str, &str, &[Row])] = &[
     (
-        "  RSS of one, fresh (KiB)",
+        "Idle",
         "idle",
-        "rss_kib_per_connection",
-        1,
-        Pick::Median,
+        &[
+            row("connections", "connections", 0),
+            row("RSS of one, fresh (KiB)", "rss_kib_per_connection", 1),
+            row("pings that each then heard", "pings", 0),
+            row(
+                "RSS of one, after pings (KiB)",
+                "used_rss_kib_per_connection",
+                1,
+            ),
+            row("RSS of the process before (KiB)", "rss_before_kib", 0),
+            row("CPU of one handshake (us)", "cpu_us_per_connection", 0),
+        ],
     ),
     (
-        "  pings that each then heard",
-        "idle",
-        "pings",
-        0,
-        Pick::Median,
-    ),
-    (
-        "  RSS of one, after pings (KiB)",
-        "idle",
-        "used_rss_kib_per_connection",
-        1,
-        Pick::Median,
-    ),
-    (
-        "  RSS of the process before (KiB)",
-        "idle",
-        "rss_before_kib",
-        0,
-        Pick::Median,
-    ),
-    (
-        "  CPU of one handshake (us)",
-        "idle",
-        "cpu_us_per_connection",
-        0,
-        Pick::Median,
-    ),
-    (
-        "Joined: connections",
+        "Joined",
         "joined",
-        "connections",
-        0,
-        Pick::Median,
+        &[
+            row("connections", "connections", 0),
+            row("RSS of one (KiB)", "rss_kib_per_connection", 1),
+        ],
     ),
     (
-        "  RSS of one (KiB)",
-        "joined",
-        "rss_kib_per_connection",
-        1,
-        Pick::Median,
-    ),
-    (
-        "Fan-out: connections",
+        "Fan-out",
         "fanout",
-        "connections",
-        0,
-        Pick::Median,
+        &[
+            row("connections", "connections", 0),
+            row("deliveries/s", "deliveries_per_s", 0),
+            row("CPU of one delivery (us)", "cpu_us_per_delivery", 2),
+            row("delivery p50 (ms)", "delivery_p50_ms", 2),
+            row("delivery p99 (ms)", "delivery_p99_ms", 2),
+            row("delivery max (ms)", "delivery_max_ms", 2),
+            row("ack p50 (ms)", "ack_p50_ms", 2),
+            row("ack p99 (ms)", "ack_p99_ms", 2),
+            fault("lost"),
+            fault("doubled"),
+            fault("reordered"),
+            fault("wrong"),
+        ],
     ),
     (
-        "  deliveries/s",
-        "fanout",
-        "deliveries_per_s",
-        0,
-        Pick::Median,
-    ),
-    (
-        "  CPU of one delivery (us)",
-        "fanout",
-        "cpu_us_per_delivery",
-        2,
-        Pick::Median,
-    ),
-    (
-        "  delivery p50 (ms)",
-        "fanout",
-        "delivery_p50_ms",
-        2,
-        Pick::Median,
-    ),
-    (
-        "  delivery p99 (ms)",
-        "fanout",
-        "delivery_p99_ms",
-        2,
-        Pick::Median,
-    ),
-    (
-        "  delivery max (ms)",
-        "fanout",
-        "delivery_max_ms",
-        2,
-        Pick::Median,
-    ),
-    ("  ack p50 (ms)", "fanout", "ack_p50_ms", 2, Pick::Median),
-    ("  ack p99 (ms)", "fanout", "ack_p99_ms", 2, Pick::Median),
-    ("  lost", "fanout", "lost", 0, Pick::Worst),
-    ("  doubled", "fanout", "doubled", 0, Pick::Worst),
-    ("  reordered", "fanout", "reordered", 0, Pick::Worst),
-    ("  wrong", "fanout", "wrong", 0, Pick::Worst),
-    ("Send: connections", "send", "connections", 0, Pick::Median),
-    ("  messages acked", "send", "acked", 0, Pick::Median),
-    ("  acked/s", "send", "acked_per_s", 0, Pick::Median),
-    (
-        "  CPU of one message (us)",
+        "Send",
         "send",
-        "cpu_us_per_message",
-        0,
-        Pick::Median,
+        &[
+            row("connections", "connections", 0),
+            row("messages acked", "acked", 0),
+            row("acked/s", "acked_per_s", 0),
+            row("CPU of one message (us)", "cpu_us_per_message", 0),
+            row("ack p50 (ms)", "ack_p50_ms", 2),
+            row("ack p99 (ms)", "ack_p99_ms", 2),
+            fault("lost"),
+            fault("doubled"),
+            fault("reordered"),
+            fault("wrong"),
+        ],
     ),
-    ("  ack p50 (ms)", "send", "ack_p50_ms", 2, Pick::Median),
-    ("  ack p99 (ms)", "send", "ack_p99_ms", 2, Pick::Median),
-    ("  lost", "send", "lost", 0, Pick::Worst),
-    ("  doubled", "send", "doubled", 0, Pick::Worst),
-    ("  reordered", "send", "reordered", 0, Pick::Worst),
-    ("  wrong", "send", "wrong", 0, Pick::Worst),
+    ("Growth, 1 node", "growth-1", GROWTH),
+    ("Growth, 2 nodes", "growth-2", GROWTH),
+    ("Growth, 4 nodes", "growth-4", GROWTH),
+    ("Across nodes, 50/s", "across-50", ACROSS),
+    ("Across nodes, 200/s", "across-200", ACROSS),
+];
+
+const GROWTH: &[Row] = &[
+    row("deliveries/s", "deliveries_per_s", 0),
+    row("host: CPU per delivery (us)", "host_cpu_us_per_delivery", 2),
+    row("host: CPU per message (us)", "host_cpu_us_per_message", 0),
+    row("host: bytes to Redis", "host_sent_bytes_per_message", 0),
+    row(
+        "host: bytes from Redis",
+        "host_received_bytes_per_message",
+        0,
+    ),
+    row("bystander: CPU (us)", "other_cpu_us_per_message", 2),
+    row(
+        "bystander: bytes to Redis",
+        "other_sent_bytes_per_message",
+        1,
+    ),
+    row(
+        "bystander: bytes from Redis",
+        "other_received_bytes_per_message",
+        1,
+    ),
+    row("bystander, idle: CPU (us/s)", "other_idle_cpu_us_per_s", 0),
+    row("bystander, idle: bytes/s", "other_idle_bytes_per_s", 0),
+    row("Redis: CPU (us)", "redis_cpu_us_per_message", 1),
+    row("PostgreSQL: CPU (us)", "postgres_cpu_us_per_message", 0),
+    row("delivery p50 (ms)", "delivery_p50_ms", 2),
+    row("delivery p99 (ms)", "delivery_p99_ms", 2),
+    fault("lost"),
+    fault("doubled"),
+    fault("reordered"),
+    fault("wrong"),
+];
+
+const ACROSS: &[Row] = &[
+    row("deliveries/s", "deliveries_per_s", 0),
+    row("to the other node p50 (ms)", "across_p50_ms", 2),
+    row("to the other node p99 (ms)", "across_p99_ms", 2),
+    row("to the other node max (ms)", "across_max_ms", 2),
+    row("to the same node p50 (ms)", "delivery_p50_ms", 2),
+    row("to the same node p99 (ms)", "delivery_p99_ms", 2),
+    row("ack p50 (ms)", "ack_p50_ms", 2),
+    row("ack p99 (ms)", "ack_p99_ms", 2),
+    row(
+        "both nodes: CPU/delivery (us)",
+        "host_cpu_us_per_delivery",
+        2,
+    ),
+    row("Redis: CPU (us)", "redis_cpu_us_per_message", 1),
+    row("PostgreSQL: CPU (us)", "postgres_cpu_us_per_message", 0),
+    fault("lost"),
+    fault("doubled"),
+    fault("reordered"),
+    fault("wrong"),
 ];
 
 /// Renders reports (one JSON object a line) of one or two servers.
@@ -150,7 +167,14 @@ pub fn render(lines: &str) -> Outcome<String> {
     } else {
         "\n"
     });
-    for (title, scenario, figure, decimals, pick) in ROWS {
+    let rows = SECTIONS.iter().flat_map(|(section, scenario, rows)| {
+        let numbered = rows.iter().enumerate();
+        numbered.map(move |(index, row)| match index {
+            0 => (format!("{section}: {}", row.0), scenario, row),
+            _ => (format!("  {}", row.0), scenario, row),
+        })
+    });
+    for (title, scenario, (_, figure, decimals, pick)) in rows {
         let values: Vec<Option<f64>> = servers
             .iter()
             .map(|server| value(&reports, server, scenario, figure, pick))

@@ -16,6 +16,7 @@ mod dialect;
 mod edge;
 mod emitters;
 mod files;
+mod growth;
 mod http;
 mod presence;
 mod redis;

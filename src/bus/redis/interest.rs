@@ -13,6 +13,8 @@ use super::Channel;
 /// The channels wanted.
 pub(super) struct Interest {
     linger: Duration,
+    /// Subscribed on this connection and never on another one.
+    witness: Option<Channel>,
     channels: HashMap<Channel, Entry>,
     /// Wanted, and not asked for on this connection.
     missing: BTreeSet<Channel>,
@@ -44,15 +46,16 @@ impl Interest {
     pub(super) fn new(linger: Duration) -> Self {
         Self {
             linger,
+            witness: None,
             channels: HashMap::new(),
             missing: BTreeSet::new(),
             idle: VecDeque::new(),
         }
     }
 
-    /// Channels that are known, also those that linger.
+    /// Channels that are known for what they bring, also those that linger.
     pub(super) fn len(&self) -> usize {
-        self.channels.len()
+        self.channels.len() - usize::from(self.witness.is_some())
     }
 
     /// Somebody wants a channel. What it returns ends when Redis has confirmed it; `None`: it has.
@@ -83,8 +86,13 @@ impl Interest {
         idle
     }
 
-    /// Channels to ask Redis for now, at most so many.
+    /// Channels to ask Redis for now, at most so many. The witness comes before all others: when it is
+    /// subscribed, each of them is on the same connection or on a later one.
     pub(super) fn take_missing(&mut self, limit: usize) -> Vec<Channel> {
+        let witness = self.witness.as_ref();
+        if let Some(witness) = witness.and_then(|w| self.missing.take(w)) {
+            return vec![witness];
+        }
         let mut taken = Vec::new();
         while taken.len() < limit
             && let Some(channel) = self.missing.pop_first()
@@ -137,8 +145,29 @@ impl Interest {
         self.idle.front().map(|(since, _)| *since + self.linger)
     }
 
-    /// The connection is another one: nothing is subscribed on it.
-    pub(super) fn forget(&mut self) {
+    /// For each of these channels whether this node listens to it, and the channel that Redis knows
+    /// for as long as that holds; `None`: nothing is certain. Channels that linger do not count: they
+    /// could be gone before the answer is used.
+    pub(super) fn own(&self, channels: &[Channel]) -> Option<(Channel, Vec<bool>)> {
+        let confirmed = |channel: &Channel| {
+            let entry = self.channels.get(channel);
+            entry.is_some_and(|e| e.confirmed && e.wanted > 0)
+        };
+        let witness = self.witness.as_ref().filter(|w| confirmed(w))?;
+        Some((witness.clone(), channels.iter().map(confirmed).collect()))
+    }
+
+    /// The connection is another one: nothing is subscribed on it. A witness will be, and is wanted
+    /// until the connection is another one again; without one nothing is ever certain.
+    pub(super) fn forget(&mut self, witness: Option<Channel>) {
+        if let Some(old) = self.witness.take() {
+            self.channels.remove(&old);
+            self.missing.remove(&old);
+        }
+        if let Some(witness) = witness {
+            self.channels.entry(witness.clone()).or_default().wanted += 1;
+            self.witness = Some(witness);
+        }
         for (channel, entry) in &mut self.channels {
             entry.confirmed = false;
             self.missing.insert(channel.clone());
@@ -211,8 +240,9 @@ mod tests {
         let _ = i.add(channel("a"));
         i.take_missing(10);
         i.confirm(&[channel("a")]);
-        i.forget();
+        i.forget(Some(channel("w:1")));
         let mut waiting = i.add(channel("a")).expect("not confirmed any more");
+        assert_eq!(i.take_missing(10), [channel("w:1")]);
         assert_eq!(i.take_missing(10), [channel("a")]);
         i.let_go();
         assert_eq!(waiting.try_recv(), Ok(()));
@@ -225,5 +255,39 @@ mod tests {
         i.remove(&channel("a"), now);
         i.take_idle(now + LINGER, 10);
         assert!(i.take_missing(10).is_empty());
+    }
+
+    #[test]
+    fn what_is_wanted_and_confirmed_on_this_connection_is_certain() {
+        let mut i = interest();
+        let all = ["a", "b", "c", "d"].map(channel);
+        assert_eq!(i.own(&all), None, "there is no connection");
+        for name in ["a", "b", "c"] {
+            let _ = i.add(channel(name));
+        }
+        i.forget(Some(channel("w:1")));
+        i.confirm(&all[..2]);
+        assert_eq!(i.own(&all), None, "the witness is not subscribed");
+        i.confirm(&[channel("w:1")]);
+        let own = |first, second| Some((channel("w:1"), vec![first, second, false, false]));
+        assert_eq!(i.own(&all), own(true, true));
+        i.remove(&channel("b"), Instant::now());
+        assert_eq!(i.own(&all), own(true, false), "it lingers");
+
+        i.forget(Some(channel("w:2")));
+        assert_eq!(i.len(), 3, "it brings nothing");
+        i.confirm(&all);
+        assert_eq!(i.own(&all), None);
+        let (first, rest) = (i.take_missing(10), i.take_missing(10));
+        assert_eq!(
+            first,
+            [channel("w:2")],
+            "before anything that it vouches for"
+        );
+        assert_eq!(
+            rest,
+            ["a", "b", "c"].map(channel),
+            "and the old one never again"
+        );
     }
 }

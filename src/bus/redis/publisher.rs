@@ -1,16 +1,30 @@
 //! What this node tells the others: one queue, sent in its order, many at a time.
+//!
+//! Most participants of a conversation are connected to this node alone, or not at all: a message to
+//! a group of fifty would be published to fifty channels for nobody, and Redis would send each copy
+//! back to the only subscriber, this node. So what has several channels is published by a script
+//! (`publish.lua`) that leaves out those without another subscriber. It is told to which this node
+//! listens, and a channel that is subscribed on the very connection on which these are: where that has
+//! no subscriber any more, what the node believes is out of date, and nothing is left out.
+//!
+//! On a Redis Cluster the channels are on different servers, and each is published to by itself.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use fred::{interfaces::PubsubInterface, types::Value};
+use fred::{
+    clients::{Client, Pipeline},
+    error::Error,
+    interfaces::{ClientLike, PubsubInterface},
+    types::{ClusterHash, CustomCommand, Value},
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Channel;
+use super::{Channel, subscriber::Subscriber};
 use crate::{
     chat::{Publishing, Unavailable},
     redis::{Redis, unavailable},
@@ -23,6 +37,12 @@ const QUEUE: usize = 16_384;
 const BATCH: usize = 256;
 /// Messages sent before their answers are waited for.
 const AT_ONCE: usize = 4096;
+/// Channels that one call of the script names at most: Lua passes on no more than 8,000 arguments.
+const PER_SCRIPT: usize = 1000;
+/// Arguments: the payload; the channel that vouches for the node's subscriptions; for each channel `1`
+/// if the node listens to it, `0` if not; the channels. Sent as a text each time: were it called by
+/// its hash, a server that has forgotten it would publish some of a batch and not the rest.
+const SCRIPT: &str = include_str!("publish.lua");
 /// Publications kept for a Redis that is down, at most; the oldest go first.
 const KEPT: usize = 10_000;
 /// What was kept is sent when Redis is back, and again after this: other nodes need a moment to
@@ -60,15 +80,17 @@ impl From<Why> for Unavailable {
 /// See the module.
 pub struct Publisher {
     redis: Arc<Redis>,
+    subscriber: Arc<Subscriber>,
     queue: mpsc::Sender<Publication>,
     waiting: tokio::sync::Mutex<mpsc::Receiver<Publication>>,
 }
 
 impl Publisher {
-    pub(super) fn new(redis: Arc<Redis>) -> Self {
+    pub(super) fn new(redis: Arc<Redis>, subscriber: Arc<Subscriber>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         Self {
             redis,
+            subscriber,
             queue,
             waiting: tokio::sync::Mutex::new(waiting),
         }
@@ -165,10 +187,8 @@ impl Publisher {
                 messages += publication.channels.len();
                 some.push(publication);
             }
-            let mut results = self.send_some(&some).await.into_iter();
-            for mut publication in some {
-                let own = results.by_ref().take(publication.channels.len());
-                let failed = own.filter_map(Result::err).collect::<Vec<_>>().pop();
+            let results = self.send_some(&some).await;
+            for (mut publication, failed) in some.into_iter().zip(results) {
                 let count = publication.channels.len() as u64;
                 let counter = match failed {
                     None => telemetry::BUS_PUBLISHED_TOTAL,
@@ -188,42 +208,70 @@ impl Publisher {
         kept
     }
 
-    /// The result of each message.
-    async fn send_some(&self, some: &[Publication]) -> Vec<Result<(), Unavailable>> {
-        let total = some.iter().map(|p| p.channels.len()).sum();
-        let all = |why: &dyn Fn() -> Unavailable| (0..total).map(|_| Err(why())).collect();
+    /// For each publication why it failed, if it did.
+    async fn send_some(&self, some: &[Publication]) -> Vec<Option<Unavailable>> {
+        let all = |why: &dyn Fn() -> Unavailable| some.iter().map(|_| Some(why())).collect();
         let client = match self.redis.commands().client() {
             Ok(client) => client,
             Err(_) => return all(&|| Why::Down.into()),
         };
         let pipeline = client.pipeline();
+        let mut counts = Vec::with_capacity(some.len());
         for publication in some {
-            for channel in &publication.channels {
-                let payload = Value::Bytes(publication.payload.clone());
-                let queued = match channel.is_sharded(&self.redis) {
-                    true => {
-                        pipeline
-                            .spublish::<Value, _, _>(channel.name(), payload)
-                            .await
-                    }
-                    false => {
-                        pipeline
-                            .publish::<Value, _, _>(channel.name(), payload)
-                            .await
-                    }
-                };
-                if let Err(e) = queued {
-                    return all(&|| unavailable(e.clone()));
-                }
+            match self.queue_one(&pipeline, publication).await {
+                Ok(count) => counts.push(count),
+                Err(e) => return all(&|| unavailable(e.clone())),
             }
         }
         let results = pipeline.try_all::<Value>().await;
-        if results.len() != total {
+        if results.len() != counts.iter().sum::<usize>() {
             return all(&|| Why::Down.into());
         }
-        results
+        let mut results = results.into_iter();
+        let mut failed = |count| results.by_ref().take(count).filter_map(Result::err).last();
+        let failures = counts
             .into_iter()
-            .map(|r| r.map(drop).map_err(unavailable))
-            .collect()
+            .map(|count| failed(count).map(unavailable));
+        failures.collect()
+    }
+
+    /// Adds a publication's commands, and returns how many they are.
+    async fn queue_one(
+        &self,
+        pipeline: &Pipeline<Client>,
+        publication: &Publication,
+    ) -> Result<usize, Error> {
+        let payload = || Value::Bytes(publication.payload.clone());
+        let channels = &publication.channels;
+        if channels.len() > 1 && !self.redis.is_clustered() {
+            for some in channels.chunks(PER_SCRIPT) {
+                let arguments = self.arguments(payload(), some);
+                let eval = CustomCommand::new_static("EVAL", ClusterHash::Random, false);
+                let () = pipeline.custom(eval, arguments).await?;
+            }
+            return Ok(channels.chunks(PER_SCRIPT).len());
+        }
+        for channel in channels {
+            let () = match channel.is_sharded(&self.redis) {
+                true => pipeline.spublish(channel.name(), payload()).await?,
+                false => pipeline.publish(channel.name(), payload()).await?,
+            };
+        }
+        Ok(channels.len())
+    }
+
+    /// What `EVAL` is told: the script, that it names no keys, its arguments.
+    fn arguments(&self, payload: Value, channels: &[Channel]) -> Vec<Value> {
+        let (witness, own) = match self.subscriber.own(channels) {
+            Some((witness, own)) => {
+                let flags = own.into_iter().map(|own| if own { '1' } else { '0' });
+                (witness.name().into(), flags.collect::<String>())
+            }
+            // Nobody subscribes to a channel without a name: then no flag is looked at.
+            None => (Value::from_static_str(""), String::new()),
+        };
+        let names = channels.iter().map(|channel| Value::from(channel.name()));
+        let head = [SCRIPT.into(), "0".into(), payload, witness, own.into()];
+        head.into_iter().chain(names).collect()
     }
 }

@@ -20,6 +20,7 @@ use fred::{
 use futures_util::future::join_all;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
+use uuid::Uuid;
 
 use super::{Channel, interest::Interest};
 use crate::{
@@ -28,8 +29,11 @@ use crate::{
     telemetry,
 };
 
-/// How long a channel that nobody wants stays subscribed: who reloads a page is back sooner.
+/// How long a channel that nobody wants stays subscribed: who reloads a page is back sooner. At least
+/// as long as a command may take, and this more: what was published when the channel was still wanted
+/// has been handled by then ([`Subscriber::own`]), or has failed.
 const LINGER: Duration = Duration::from_secs(2);
+const MARGIN: Duration = Duration::from_millis(100);
 /// Channels asked for at once.
 const BATCH: usize = 256;
 /// Time before channels that Redis refused are asked for again.
@@ -47,6 +51,7 @@ pub trait Listener: Send + Sync + 'static {
 /// See the module.
 pub struct Subscriber {
     redis: Arc<Redis>,
+    node: Uuid,
     interest: Mutex<Interest>,
     wake: Notify,
     /// The epoch of the connection on which everything has been subscribed.
@@ -60,10 +65,11 @@ struct Registered {
 }
 
 impl Subscriber {
-    pub(super) fn new(redis: Arc<Redis>) -> Self {
+    pub(super) fn new(redis: Arc<Redis>, node: Uuid) -> Self {
         Self {
+            interest: Mutex::new(Interest::new(LINGER.max(redis.timeout() + MARGIN))),
             redis,
-            interest: Mutex::new(Interest::new(LINGER)),
+            node,
             wake: Notify::new(),
             whole: watch::Sender::new(None),
             listeners: RwLock::default(),
@@ -117,6 +123,13 @@ impl Subscriber {
         let _ = tokio::time::timeout(self.redis.timeout(), whole.wait_for(Option::is_some)).await;
     }
 
+    /// For each of these channels whether this node listens to it now, and the channel whose
+    /// subscribers tell whether that still holds: while it has one, the connection lives on which all
+    /// of them are subscribed. `None`: nothing is certain.
+    pub(super) fn own(&self, channels: &[Channel]) -> Option<(Channel, Vec<bool>)> {
+        self.interest.lock().own(channels)
+    }
+
     /// Subscribes and hears, for ever; the caller ends it by dropping the future.
     pub(super) async fn run(&self) {
         let messages = self.redis.subscriber().messages();
@@ -157,6 +170,13 @@ impl Subscriber {
         }
     }
 
+    /// The channel that is subscribed on the connection of this number alone. A Redis Cluster has
+    /// several connections, and nothing asks it for one.
+    fn witness(&self, epoch: u64) -> Option<Channel> {
+        let name = || format!("{}:w:{}:{epoch}", self.redis.prefix(), self.node);
+        (!self.redis.is_clustered()).then(|| Channel::own(name()))
+    }
+
     /// Brings Redis to what is wanted: one step after the other, so that a subscription never
     /// overtakes the end of an earlier one.
     async fn work(&self) {
@@ -167,7 +187,8 @@ impl Subscriber {
             if now.epoch != epoch {
                 epoch = now.epoch;
                 self.whole.send_replace(None);
-                self.interest.lock().forget();
+                let witness = self.witness(epoch);
+                self.interest.lock().forget(witness);
             }
             if now.up {
                 match self.step().await {

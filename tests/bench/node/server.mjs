@@ -1,12 +1,17 @@
 // The Node server that Porchlight is measured against: socket.io with its default `ws` engine, the
 // `standard` vocabulary as far as the load generator uses it, tokens and membership checked, and
-// everything in memory. It stores nothing: an acknowledged message is gone with the process.
+// everything in memory. It stores nothing, unless DATABASE_URL is set: an acknowledged message is
+// gone with the process.
 //
-// Environment: PORT (0 picks one), JWT_SECRET, PING_INTERVAL_MS. Prints `listening PORT`.
+// Environment: PORT (0 picks one), JWT_SECRET, PING_INTERVAL_MS; REDIS_URL makes it one of several
+// nodes, by the adapter that REDIS_ADAPTER names (`classic` or `sharded`); DATABASE_URL (PostgreSQL)
+// has it keep messages. Prints `listening PORT`.
 
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import { Server } from "socket.io";
+
+import { memory, postgres } from "./keep.mjs";
 
 const secret = process.env.JWT_SECRET;
 if (!secret) {
@@ -31,8 +36,35 @@ function verify(token) {
   }
 }
 
+const { DATABASE_URL, REDIS_URL, REDIS_ADAPTER } = process.env;
+const kept = DATABASE_URL ? await postgres(DATABASE_URL) : memory();
+
+/** What makes several nodes one, or undefined. */
+async function adapter() {
+  if (!REDIS_URL) return undefined;
+  const { createClient } = await import("redis");
+  const { createAdapter, createShardedAdapter } = await import("@socket.io/redis-adapter");
+  const publisher = createClient({ url: REDIS_URL });
+  const subscriber = publisher.duplicate();
+  await Promise.all([publisher.connect(), subscriber.connect()]);
+  const create = REDIS_ADAPTER === "sharded" ? createShardedAdapter : createAdapter;
+  return create(publisher, subscriber);
+}
+
 /** id -> { id, members: Set of user ids, seq, sent: Map of sender and clientId -> message } */
 const conversations = new Map();
+
+const remember = (id, members) =>
+  conversations.set(id, { id, members: new Set(members), seq: 0, sent: new Map() });
+
+/** Makes a conversation that every node knows when this resolves. */
+async function create(members) {
+  const id = randomUUID();
+  await kept.create(id);
+  remember(id, members);
+  if (REDIS_URL) await io.serverSideEmitWithAck("conversation", id, members);
+  return id;
+}
 
 const http = createServer((request, response) => {
   const answer = (status, body) => {
@@ -46,13 +78,11 @@ const http = createServer((request, response) => {
   if (!user) return answer(401, { code: "unauthorized" });
   const chunks = [];
   request.on("data", (chunk) => chunks.push(chunk));
-  request.on("end", () => {
+  request.on("end", async () => {
     try {
       const { participantIds } = JSON.parse(Buffer.concat(chunks));
-      const members = new Set([user, ...participantIds]);
-      const conversation = { id: randomUUID(), members, seq: 0, sent: new Map() };
-      conversations.set(conversation.id, conversation);
-      answer(201, { conversation: { id: conversation.id } });
+      const id = await create([user, ...participantIds]);
+      answer(201, { conversation: { id } });
     } catch {
       answer(400, { code: "invalid" });
     }
@@ -63,6 +93,12 @@ const io = new Server(http, {
   pingInterval: Number(process.env.PING_INTERVAL_MS ?? 25000),
   pingTimeout: 60000,
   maxHttpBufferSize: 1e6,
+  adapter: await adapter(),
+});
+
+io.on("conversation", (id, members, known) => {
+  remember(id, members);
+  known();
 });
 
 io.use((socket, next) => {
@@ -90,25 +126,13 @@ io.on("connection", (socket) => {
     ack?.({ ok: true, lastSeq: conversation.seq });
   });
 
-  socket.on("message:send", ({ conversationId, content, clientId, type = "text" }, ack) => {
-    const conversation = allowed(conversationId, ack);
+  socket.on("message:send", async (sent, ack) => {
+    const conversation = allowed(sent?.conversationId, ack);
     if (!conversation) return;
-    const key = `${userId}/${clientId}`;
-    let message = clientId && conversation.sent.get(key);
-    if (!message) {
-      message = {
-        id: randomUUID(),
-        seq: ++conversation.seq,
-        conversationId,
-        senderId: userId,
-        content,
-        type,
-        timestamp: new Date().toISOString(),
-        clientId,
-      };
-      if (clientId) conversation.sent.set(key, message);
-      socket.to(`conversation:${conversationId}`).emit("message:new", message);
-    }
+    const appended = kept.append(conversation, userId, sent);
+    // What is in memory is there at once.
+    const { message, fresh } = appended instanceof Promise ? await appended : appended;
+    if (fresh) socket.to(`conversation:${conversation.id}`).emit("message:new", message);
     ack?.({ ok: true, message });
   });
 });

@@ -1,5 +1,6 @@
 //! The bus: one suite for every way in which Redis is run, the wire format, and what an outage does.
 
+mod others;
 mod outages;
 mod suite;
 mod wire;
