@@ -23,7 +23,7 @@ use crate::support::redis::{Server, setup::connect};
 /// Short, so that tests are; long enough for a busy machine.
 const TIMES: PresenceTimes = PresenceTimes {
     grace: Duration::from_millis(300),
-    heartbeat: Duration::from_millis(100),
+    heartbeat: Duration::from_millis(200),
 };
 
 fn user(id: &str) -> UserId {
