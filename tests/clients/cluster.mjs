@@ -1,6 +1,6 @@
 // Several nodes, one Redis, one database: what happens at one node is heard at the others.
 //
-//   node cluster.mjs talk|control|outage|hang|late|death|load
+//   node cluster.mjs talk|control|outage|hang|slow|late|death|load
 //
 // Beside what lib.mjs needs:
 //   CLUSTER_NODES    where clients connect, a comma list; the first is PORCHLIGHT_URL
@@ -340,6 +340,27 @@ const scenes = {
         await send(a, other, 'on my own');
         console.log('do redis resume');
         await hears(b, upTo(1, 5).map(String));
+        await ready('ready');
+      }));
+  },
+
+  async slow() {
+    await check('a slow Redis makes what crosses late, and nothing else', () =>
+      cast(['alice', 'bob', 'carol'], async (alice, bob, carol) => {
+        const delay = 400;
+        for (const node of NODES.keys()) console.log(`do line ${node} slow ${delay}`);
+        const { id, a, b } = await talk(alice, bob, carol);
+        const c = await at(carol, 0);
+        await c.done('conversation:join', id);
+        const texts = upTo(1, 20).map(String);
+        const began = performance.now();
+        for (const text of texts) await send(a, id, text);
+        await hears(c, texts);
+        const took = performance.now() - began;
+        assert.ok(took < texts.length * delay, `${texts.length} messages on one node took ${took} ms`);
+        await hears(b, texts);
+        for (const text of texts) await send(b, id, `back ${text}`);
+        await hears(a, texts.map((text) => `back ${text}`));
         await ready('ready');
       }));
   },

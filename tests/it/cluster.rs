@@ -37,6 +37,11 @@ fn redis_that_hangs() {
 }
 
 #[test]
+fn redis_that_is_slow() {
+    Nodes::on_lines(2, Setup::single(), &[]).play("node", "cluster.mjs", &["slow"]);
+}
+
+#[test]
 fn a_start_without_redis() {
     let mut redis = Setup::single();
     redis.servers[0].stop();

@@ -1,8 +1,11 @@
 //! A way between a client and a server over TCP that can be cut, and that counts what goes over it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -18,10 +21,18 @@ use tokio_util::task::AbortOnDropHandle;
 pub enum State {
     /// Passes everything on.
     Open,
+    /// Passes everything on, this much later, in each direction.
+    Slow(Duration),
     /// Passes nothing on and holds it back, as a network does that loses every packet.
     Silent,
     /// Has no connection and takes none.
     Closed,
+}
+
+impl State {
+    fn passes(&self) -> bool {
+        matches!(self, Self::Open | Self::Slow(_))
+    }
 }
 
 /// Bytes that went over a line, on all its connections.
@@ -91,7 +102,7 @@ async fn connection(
 ) {
     let mut closed = state.clone();
     let passing = async {
-        state.wait_for(|s| *s == State::Open).await.ok()?;
+        state.wait_for(State::passes).await.ok()?;
         let mut server = TcpStream::connect(("127.0.0.1", to)).await.ok()?;
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
@@ -116,7 +127,10 @@ async fn pass(
     let mut bytes = vec![0; 16 * 1024];
     loop {
         let count = from.read(&mut bytes).await.ok().filter(|n| *n > 0)?;
-        state.wait_for(|s| *s == State::Open).await.ok()?;
+        if let State::Slow(delay) = *state.borrow_and_update() {
+            tokio::time::sleep(delay).await;
+        }
+        state.wait_for(State::passes).await.ok()?;
         to.write_all(&bytes[..count]).await.ok()?;
         passed.fetch_add(count as u64, Ordering::Relaxed);
     }

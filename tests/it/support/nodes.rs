@@ -112,6 +112,10 @@ impl Nodes {
                 ["redis", "start"] => server.restart(),
                 ["redis", "pause"] => server.pause(true),
                 ["redis", "resume"] => server.pause(false),
+                ["line", at, "slow", ms] => {
+                    let delay = Duration::from_millis(number(ms) as u64);
+                    self.lines[number(at)].set(State::Slow(delay));
+                }
                 ["line", at, "cut"] => self.lines[number(at)].set(State::Closed),
                 ["line", at, "mend"] => self.lines[number(at)].set(State::Open),
                 ["node", at, "kill"] => others[number(at) - 1].kill(),
