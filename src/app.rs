@@ -127,7 +127,10 @@ async fn core(config: &Config, cluster: &Cluster, tasks: &TaskTracker) -> Result
         controls.clone(),
         tasks.clone(),
     );
-    let local = Arc::new(LocalHub(hub.clone()));
+    let local = Arc::new(LocalHub {
+        hub: hub.clone(),
+        presence: cluster.presence.clone(),
+    });
     let chat = Chat::new(Parts {
         store: store.clone(),
         blobs,
@@ -205,8 +208,9 @@ impl Running {
             )
             .await;
         let stopped = self.shutdown.stopped(self.patience).await;
-        if stopped == Stopped::Clean {
-            self.others.close().await;
+        if !matches!(stopped, Stopped::Forced { .. }) {
+            let closing = self.others.close();
+            self.shutdown.now().run_until_cancelled(closing).await;
         }
         self.store.close().await;
         self.ops.cancel();

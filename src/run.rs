@@ -81,7 +81,9 @@ fn serve(loaded: Loaded) -> Result<(), Failure> {
         let _ = io::stdout().write_all(told.as_bytes());
         match running.wait().await {
             Stopped::Clean => tracing::info!("stopped"),
-            Stopped::Forced { left } => tracing::warn!(left, "stopped before everything was done"),
+            Stopped::Late { left } | Stopped::Forced { left } => {
+                tracing::warn!(left, "stopped before everything was done");
+            }
         }
         Ok(())
     })

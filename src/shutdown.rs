@@ -1,4 +1,6 @@
 //! Stopping in two stages: first no new work and what is under way finishes, then everything ends.
+//! Where it ends because its time is over, the node still says what it owes to others; a second
+//! signal ends that, too.
 //!
 //! A [`Shutdown`] belongs to one node; nothing is global but the process's signals, so that several
 //! nodes can live in one process.
@@ -16,10 +18,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const AFTER_HARD_STOP: Duration = Duration::from_secs(1);
 
 /// A node's stop. Clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Shutdown {
     soft: CancellationToken,
+    /// Cancelled with `now`, or when the time is over.
     hard: CancellationToken,
+    now: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -28,11 +32,28 @@ pub struct Shutdown {
 pub enum Stopped {
     /// Every task finished.
     Clean,
-    /// The time ran out or a second signal came; tasks were told to end at once.
+    /// The time ran out; tasks were told to end at once.
+    Late {
+        /// Tasks that did not even then.
+        left: usize,
+    },
+    /// A second signal came; tasks were told to end at once.
     Forced {
         /// Tasks that did not even then.
         left: usize,
     },
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        let now = CancellationToken::new();
+        Self {
+            soft: CancellationToken::new(),
+            hard: now.child_token(),
+            now,
+            tasks: TaskTracker::new(),
+        }
+    }
 }
 
 impl Shutdown {
@@ -51,6 +72,12 @@ impl Shutdown {
         &self.hard
     }
 
+    /// Cancelled when nothing is to be waited for any more: by a second signal, with
+    /// [`Self::hard`].
+    pub fn now(&self) -> &CancellationToken {
+        &self.now
+    }
+
     /// The tasks that a stop waits for. Spawn on it what must not be cut off.
     pub fn tasks(&self) -> &TaskTracker {
         &self.tasks
@@ -59,7 +86,7 @@ impl Shutdown {
     /// Begins the first stage; the second if the first has begun.
     pub fn trigger(&self) {
         if self.soft.is_cancelled() {
-            self.hard.cancel();
+            self.now.cancel();
         } else {
             self.soft.cancel();
         }
@@ -75,8 +102,8 @@ impl Shutdown {
         let (sender, signals) = mpsc::channel(1);
         // Neither task is tracked: a stop does not wait for the next signal.
         tokio::spawn(self.clone().obey(signals));
-        let hard = self.hard.clone();
-        tokio::spawn(hard.run_until_cancelled_owned(async move {
+        let now = self.now.clone();
+        tokio::spawn(now.run_until_cancelled_owned(async move {
             loop {
                 let name = tokio::select! {
                     Some(()) = terminate.recv() => "SIGTERM",
@@ -92,7 +119,7 @@ impl Shutdown {
     }
 
     async fn obey(self, mut signals: mpsc::Receiver<&'static str>) {
-        while let Some(Some(name)) = self.hard.run_until_cancelled(signals.recv()).await {
+        while let Some(Some(name)) = self.now.run_until_cancelled(signals.recv()).await {
             if self.soft.is_cancelled() {
                 tracing::warn!(signal = name, "stopping at once");
             } else {
@@ -115,8 +142,10 @@ impl Shutdown {
         }
         self.hard.cancel();
         let _ = timeout(AFTER_HARD_STOP, self.tasks.wait()).await;
-        Stopped::Forced {
-            left: self.tasks.len(),
+        let left = self.tasks.len();
+        match self.now.is_cancelled() {
+            true => Stopped::Forced { left },
+            false => Stopped::Late { left },
         }
     }
 }
@@ -156,7 +185,8 @@ mod tests {
         shutdown.trigger();
         let began = Instant::now();
         let stopped = shutdown.stopped(BRIEF).await;
-        assert_eq!(stopped, Stopped::Forced { left: 1 });
+        assert_eq!(stopped, Stopped::Late { left: 1 });
+        assert!(!shutdown.now().is_cancelled());
         assert!(began.elapsed() >= BRIEF + AFTER_HARD_STOP);
         endless.abort();
     }

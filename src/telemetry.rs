@@ -111,9 +111,9 @@ catalogue! {
     Counter [] OUTBOX_SWEPT_TOTAL = "porchlight_outbox_swept_total";
     /// Rooms compared with the store because events of other nodes may have been missed.
     Counter [] ROOMS_VERIFIED_TOTAL = "porchlight_rooms_verified_total";
-    /// Events handed to other nodes, once per topic.
+    /// Events handed to other nodes and to other backends, once per topic.
     Counter [] BUS_PUBLISHED_TOTAL = "porchlight_bus_published_total";
-    /// Events that could not be handed to other nodes, once per topic.
+    /// Events that could not be, once per topic.
     Counter [] BUS_UNPUBLISHED_TOTAL = "porchlight_bus_unpublished_total";
     /// Events that came from other nodes.
     Counter [] BUS_RECEIVED_TOTAL = "porchlight_bus_received_total";

@@ -16,7 +16,7 @@ use crate::{
     socket::hub::Hub,
 };
 
-/// How long a stop waits for what is still to be published.
+/// How long a stop waits at most for what is still to be said to the others.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The way to the other nodes, if there can be any.
@@ -68,8 +68,7 @@ impl Cluster {
     /// With other backends beside the nodes, as far as they are wanted.
     pub(super) fn with_emitters(mut self, config: &Config, dialects: &Dialects) -> Self {
         if let Some(shared) = &mut self.shared {
-            (self.bus, shared.emitters) =
-                Emitters::join(config, dialects, &shared.redis, &shared.bus);
+            (self.bus, shared.emitters) = Emitters::join(config, dialects, &shared.bus);
         }
         self
     }
@@ -95,19 +94,20 @@ impl Cluster {
             return connected;
         };
         if let Some(emitters) = emitters {
-            tokio::spawn(emitters.run(hub.clone(), end.clone()));
+            emitters.open(hub);
         }
-        let tended = presence.clone();
+        let (tended, talking) = (presence.clone(), bus.clone());
         connected.work = Some(tokio::spawn(async move {
             let gone = CancellationToken::new();
             let talk = async {
-                bus.run(local, end).await;
+                talking.run(local, end).await;
                 gone.cancel();
             };
             let tend = tending.run_until_cancelled(tended.run());
             tokio::join!(talk, redis.keep(gone.clone()), tend);
         }));
-        presence.begin().await;
+        // Whoever sends clients or emits here once the node is ready finds it listening.
+        tokio::join!(presence.begin(), bus.subscriber().whole());
         connected
     }
 }
@@ -124,11 +124,17 @@ impl Connected {
     /// Hands presence over to the others, publishes what still waits, and disconnects.
     pub(super) async fn close(self) {
         self.tending.cancel();
-        self.presence.close().await;
-        self.end.cancel();
-        if let Some(work) = self.work
-            && tokio::time::timeout(PATIENCE, work).await.is_err()
-        {
+        // However this ends.
+        let end = self.end.drop_guard();
+        let closing = async {
+            self.presence.close().await;
+            drop(end);
+            if let Some(work) = self.work {
+                // Whether it ended by itself or by a panic, there is nothing left to wait for.
+                let _ = work.await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, closing).await.is_err() {
             tracing::warn!("not everything could be published before the stop");
         }
     }

@@ -2,25 +2,21 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::{
     bus::{
         RedisBus,
-        foreign::{Gate, Link, NodeServers, Outgoing, WithEmitters, names},
+        foreign::{Gate, Link, NodeServers, WithEmitters, names},
     },
-    chat::Bus,
+    chat::{Bus, SystemClock},
     config::{self, Config},
     dialect::Dialects,
-    redis::Redis,
     socket::{foreign::ForeignSockets, hub::Hub, node_servers::WithNodeServers},
 };
 
-/// The link to them, yet to run.
+/// The link to them, yet to be opened.
 pub(super) struct Emitters {
     config: config::Emitters,
     link: Arc<Link>,
-    outgoing: Outgoing,
 }
 
 impl Emitters {
@@ -28,7 +24,6 @@ impl Emitters {
     pub(super) fn join(
         config: &Config,
         dialects: &Dialects,
-        redis: &Arc<Redis>,
         own: &Arc<RedisBus>,
     ) -> (Arc<dyn Bus>, Option<Self>) {
         let emitters = &config.emitters;
@@ -36,7 +31,7 @@ impl Emitters {
         if !emitters.enabled {
             return (bus, None);
         }
-        let (link, outgoing) = Link::new(redis.clone(), own.clone(), emitters);
+        let link = Link::new(own.clone(), emitters);
         let mut bus: Arc<dyn Bus> = Arc::new(WithEmitters::new(bus, link.clone()));
         let dialect = match (emitters.node_dialect.as_str(), config.socket.first()) {
             ("", first) => first.and_then(|first| dialects.get(&first.dialect)),
@@ -45,25 +40,21 @@ impl Emitters {
         };
         if let Some(dialect) = dialect.filter(|_| emitters.node_servers) {
             let others = Arc::new(NodeServers::new(emitters, link.clone()));
-            bus = Arc::new(WithNodeServers::new(bus, others, dialect, names(emitters)));
+            let (names, clock) = (names(emitters), Arc::new(SystemClock));
+            bus = Arc::new(WithNodeServers::new(bus, others, dialect, names, clock));
         }
         let joined = Self {
             config: emitters.clone(),
             link,
-            outgoing,
         };
         (bus, Some(joined))
     }
 
-    /// Lets them reach the hub's connections, until `stop`.
-    pub(super) async fn run(self, hub: Arc<Hub>, stop: CancellationToken) {
-        let Self {
-            config,
-            link,
-            outgoing,
-        } = self;
-        let sockets = Arc::new(ForeignSockets::new(hub, names(&config)));
+    /// Lets them reach the hub's connections, as soon as the bus runs.
+    pub(super) fn open(self, hub: &Arc<Hub>) {
+        let Self { config, link } = self;
+        let sockets = Arc::new(ForeignSockets::new(hub.clone(), names(&config)));
         let gate = Gate::new(&config, sockets, link.clone());
-        link.run(gate, outgoing, stop).await;
+        link.open(gate);
     }
 }

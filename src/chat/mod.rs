@@ -55,8 +55,8 @@ pub use model::{
     Role, Status,
 };
 pub use ports::{
-    Absence, Appended, Cursor, MessageRef, OutboxId, Presence, Store, StoreError, StoreResult,
-    Unavailable, Unpublished, Waiting,
+    Absence, Appended, Cursor, MessageRef, OutboxId, Presence, PresenceNews, Reach, Store,
+    StoreError, StoreResult, Unavailable, Unpublished, Waiting,
 };
 pub use raw::{
     OtherServers, RawEmit, RawEvent, RoomNames, SocketInfo, Sockets, Target, check_event_name,

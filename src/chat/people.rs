@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Absence, Actor, Chat, ChatError, ChatResult, Conversation, DeviceId, Envelope, Event, Millis,
-    PresenceChange, PresenceInfo, Profile, Status, UserId,
+    PresenceChange, PresenceInfo, PresenceNews, Profile, Reach, Status, UserId,
 };
 
 /// Users who hear of one user's presence at most.
@@ -29,7 +29,8 @@ impl Chat {
     /// A connection is up. The user's first one is announced to those they talk with.
     pub async fn connected(&self, user: &UserId, device: &DeviceId) -> ChatResult<()> {
         if self.presence.enter(user, device).await? {
-            self.tell_presence(user, Some(device), PresenceChange::Online)
+            let change = PresenceChange::Online;
+            self.tell_presence(user, Some(device), change, Reach::Everybody)
                 .await?;
         }
         Ok(())
@@ -71,7 +72,14 @@ impl Chat {
 
     async fn settle(&self, user: &UserId, absence: Absence) -> ChatResult<()> {
         match self.presence.settle(user, absence).await? {
-            true => self.pass_on(user, PresenceChange::Offline).await,
+            true => {
+                let news = PresenceNews {
+                    user: user.clone(),
+                    change: PresenceChange::Offline,
+                    reach: Reach::Everybody,
+                };
+                self.pass_on(&news).await
+            }
             false => Ok(()),
         }
     }
@@ -82,8 +90,8 @@ impl Chat {
         loop {
             let changes = self.presence.changes().await;
             futures_util::stream::iter(changes)
-                .for_each_concurrent(ANNOUNCED_AT_ONCE, async |(user, change)| {
-                    if let Err(e) = self.pass_on(&user, change).await {
+                .for_each_concurrent(ANNOUNCED_AT_ONCE, async |news| {
+                    if let Err(e) = self.pass_on(&news).await {
                         e.log("a user's presence could not be announced");
                     }
                 })
@@ -91,18 +99,35 @@ impl Chat {
         }
     }
 
-    async fn pass_on(&self, user: &UserId, change: PresenceChange) -> ChatResult<()> {
-        if change == PresenceChange::Offline {
+    async fn pass_on(&self, news: &PresenceNews) -> ChatResult<()> {
+        let PresenceNews {
+            user,
+            change,
+            reach,
+        } = news;
+        if *change == PresenceChange::Offline && !self.is_recorded(user, *reach).await? {
             self.store.set_last_seen(user, self.clock.now()).await?;
         }
-        self.tell_presence(user, None, change).await
+        self.tell_presence(user, None, *change, *reach).await
+    }
+
+    /// Whether it was recorded that a user left, when the word of it was lost on its way here.
+    async fn is_recorded(&self, user: &UserId, reach: Reach) -> ChatResult<bool> {
+        let Reach::ThisNode { believed } = reach else {
+            return Ok(false);
+        };
+        let believed = i64::try_from(believed.as_millis()).unwrap_or(i64::MAX);
+        let since = Millis(self.clock.now().0.saturating_sub(believed));
+        let seen = self.store.last_seen(std::slice::from_ref(user)).await?;
+        Ok(seen.get(user).is_some_and(|seen| *seen >= since))
     }
 
     /// Sets the status that the actor shows on all devices.
     pub(super) async fn set_status(&self, actor: &Actor, status: Status) -> ChatResult<()> {
         let user = &actor.profile.id;
         if self.presence.set_status(user, status).await? {
-            self.tell_presence(user, actor.device.as_ref(), PresenceChange::Status)
+            let (device, change) = (actor.device.as_ref(), PresenceChange::Status);
+            self.tell_presence(user, device, change, Reach::Everybody)
                 .await?;
         }
         Ok(())
@@ -113,21 +138,27 @@ impl Chat {
         user: &UserId,
         origin: Option<&DeviceId>,
         change: PresenceChange,
+        reach: Reach,
     ) -> ChatResult<()> {
-        self.announce(
+        self.announce_to(
+            reach,
             Envelope {
                 origin: None,
                 event: Event::OnlineChanged,
             },
-            None,
         );
         let mut audience = self.store.contacts(user, MAX_CONTACTS).await?;
         audience.push(user.clone());
         let Some(info) = self.whereabouts(std::slice::from_ref(user)).await?.pop() else {
             return Ok(());
         };
+        let stale = match change {
+            PresenceChange::Online => !info.online,
+            PresenceChange::Offline => info.online,
+            PresenceChange::Status => false,
+        };
         let now = self.presence.get(std::slice::from_ref(user)).await?;
-        if now.first().is_some_and(|now| now.online != info.online) {
+        if stale || now.first().is_some_and(|now| now.online != info.online) {
             // It changed meanwhile, and whoever changed it tells the newer truth.
             return Ok(());
         }
@@ -138,14 +169,23 @@ impl Chat {
             at,
             audience: audience.into(),
         };
-        self.announce(
+        self.announce_to(
+            reach,
             Envelope {
                 origin: origin.cloned(),
                 event,
             },
-            None,
         );
         Ok(())
+    }
+
+    fn announce_to(&self, reach: Reach, envelope: Envelope) {
+        match reach {
+            Reach::Everybody => self.announce(envelope, None),
+            Reach::ThisNode { .. } => self.local.deliver(&envelope, None),
+            // Nobody waits for the end.
+            Reach::OtherNodes => drop(self.bus.publish(&envelope)),
+        }
     }
 
     /// How these users are, as far as the actor may know: oneself and those one shares a

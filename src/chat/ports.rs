@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 
-pub use presence::{Absence, Presence};
+pub use presence::{Absence, Presence, PresenceNews, Reach};
 
 use super::{
     ChatError, Conversation, ConversationId, ConversationPage, Message, MessageId, Millis,

@@ -97,10 +97,18 @@ pub struct RawEmit {
     pub compress: bool,
 }
 
-/// Servers that are none of this gateway's nodes. At most once.
+/// Servers that are none of this gateway's nodes. They do what they are told in the order of the
+/// calls, none of which blocks.
 pub trait OtherServers: Send + Sync + 'static {
-    /// Has them deliver an event to their connections. Never blocks.
+    /// Has them deliver an event to their connections. At most once.
     fn tell(&self, emit: &RawEmit);
+
+    /// Has them take connections out of a room. Where they cannot be reached for a while, it may be
+    /// said twice then.
+    fn leave(&self, target: &Target, room: &str);
+
+    /// Has them close connections for good; as [`OtherServers::leave`].
+    fn disconnect(&self, target: &Target);
 }
 
 /// A connection as other backends may know it.

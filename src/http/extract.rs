@@ -178,7 +178,7 @@ mod tests {
             reason(r#"{"id":"a"}"#),
             "missing field `count` at line 1 column 10"
         );
-        assert!(reason(r#"{"id":"no spaces please","count":1}"#).starts_with("an id is 1 to 64"));
+        assert!(reason(r#"{"id":"no spaces please","count":1}"#).starts_with("an id is 1 to 128"));
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use crate::chat::{
-    Absence, DeviceId, Presence, PresenceChange, PresenceInfo, Status, Unavailable, UserId,
+    Absence, DeviceId, Presence, PresenceInfo, PresenceNews, Status, Unavailable, UserId,
 };
 
 /// Users and their devices. One lock: every operation is a look-up or two.
@@ -93,10 +93,16 @@ impl Presence for MemoryPresence {
             .unwrap_or_default())
     }
 
-    async fn changes(&self) -> Vec<(UserId, PresenceChange)> {
+    async fn changes(&self) -> Vec<PresenceNews> {
         // Nobody else is there to change anything.
         std::future::pending().await
     }
+
+    fn heard(&self, _: &UserId, _: bool) -> bool {
+        true
+    }
+
+    fn missed(&self) {}
 
     async fn close(&self) {}
 

@@ -7,11 +7,16 @@ use std::{
 };
 
 use fred::{
-    clients::Client,
+    clients::{Client, WithOptions},
     error::Error,
     interfaces::{ClientLike, ClusterInterface, EventInterface, FredResult},
-    types::{ClusterHash, CustomCommand, Value, cluster::ClusterRouting, config::Options},
+    types::{
+        ClusterHash, CustomCommand, Value,
+        cluster::ClusterRouting,
+        config::{Options, Server},
+    },
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
     time::MissedTickBehavior,
@@ -45,6 +50,8 @@ pub struct Connection {
     timeout: Duration,
     link: watch::Sender<Link>,
     renew: Notify,
+    /// Of a Redis Cluster, the node of [`Connection::one_node`].
+    home: Mutex<Option<Server>>,
     /// Whether the log knows that it is down.
     told: AtomicBool,
 }
@@ -67,6 +74,7 @@ impl Connection {
                 epoch: 0,
             }),
             renew: Notify::new(),
+            home: Mutex::new(None),
             told: AtomicBool::new(false),
         }
     }
@@ -85,6 +93,29 @@ impl Connection {
                 source: Box::new(Down),
             })
         }
+    }
+
+    /// The client, for what has to happen at one node of a Redis Cluster: the same one for as long
+    /// as there is a connection to it.
+    ///
+    /// # Errors
+    /// The connection is down.
+    pub fn one_node(&self) -> Result<WithOptions<Client>, Unavailable> {
+        let client = self.client()?;
+        let cluster_node = client.is_clustered().then(|| {
+            let mut nodes = client.active_connections();
+            let mut home = self.home.lock();
+            if !home.as_ref().is_some_and(|node| nodes.contains(node)) {
+                // Not the same for all who connect.
+                let any = rand::random_range(0..nodes.len().max(1));
+                *home = (any < nodes.len()).then(|| nodes.swap_remove(any));
+            }
+            home.clone()
+        });
+        Ok(client.with_options(&Options {
+            cluster_node: cluster_node.flatten(),
+            ..Options::default()
+        }))
     }
 
     /// Whether Redis answers.

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use super::{follow, frame::Packet, hub::Hub, room::Room, session::Session, words::Words};
 use crate::{
     chat::{
-        ConversationId, Envelope, Event, Local, Message, MessageId, Order, RawEvent, Receipt,
-        Topic, UserId, event_text,
+        ConversationId, Envelope, Event, Local, Message, MessageId, Order, Presence, RawEvent,
+        Receipt, Topic, UserId, event_text,
     },
     telemetry,
 };
@@ -227,12 +227,17 @@ impl Hub {
     }
 }
 
-/// The hub as the use cases see it.
-pub struct LocalHub(pub Arc<Hub>);
+/// The hub as the use cases and the other nodes see it.
+pub struct LocalHub {
+    /// This node's connections.
+    pub hub: Arc<Hub>,
+    /// Which knows what they were told of whom.
+    pub presence: Arc<dyn Presence>,
+}
 
 impl Local for LocalHub {
     fn deliver(&self, envelope: &Envelope, via: Option<&Topic>) {
-        let hub = &self.0;
+        let hub = &self.hub;
         match &envelope.event {
             Event::MessageCreated {
                 message,
@@ -245,7 +250,10 @@ impl Local for LocalHub {
             Event::Typing { conversation, .. } => {
                 hub.to_sessions(envelope, &hub.listeners(conversation), true);
             }
-            Event::Presence { audience, .. } => {
+            Event::Presence { audience, info, .. } => {
+                if via.is_some() && !self.presence.heard(&info.user, info.online) {
+                    return;
+                }
                 let audience = hearers(via, audience);
                 hub.to_users(envelope, audience, true);
                 hub.roster.contacts_changed(audience);
@@ -286,15 +294,16 @@ impl Local for LocalHub {
     }
 
     fn comes_again(&self, message: &MessageId) {
-        self.0.notified.note(message);
+        self.hub.notified.note(message);
     }
 
     fn obey(&self, orders: &[Order]) {
-        self.0.obey(orders);
+        self.hub.obey(orders);
     }
 
     fn missed(&self) {
-        self.0.heal.wake();
+        self.hub.heal.wake();
+        self.presence.missed();
     }
 }
 

@@ -2,7 +2,7 @@
 //! clients in the rooms of the same users and conversations: while an app moves node by node, half
 //! of its clients are there.
 //!
-//! At most once, and each node of ours in its own time, so that two messages may change places on
+//! Who is removed or disconnected here is there, too. Words are said at most once, and each node of ours in its own time, so that two messages may change places on
 //! the way: what makes them whole here (seq, the store) does not reach there.
 
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use async_trait::async_trait;
 
 use crate::{
     chat::{
-        Bus, ConversationId, Envelope, Event, Hearer, OtherServers, Publishing, RawEmit, RawEvent,
-        RoomNames, Target, Topic, Unavailable, UserId, event_text,
+        Bus, Clock, ConversationId, Envelope, Event, Hearer, OtherServers, Publishing, RawEmit,
+        RawEvent, RoomNames, Subject, Target, Topic, Unavailable, UserId, event_text,
     },
     dialect::Dialect,
 };
@@ -22,6 +22,7 @@ pub struct WithNodeServers {
     bus: Arc<dyn Bus>,
     others: Arc<dyn OtherServers>,
     translator: Translator,
+    clock: Arc<dyn Clock>,
 }
 
 impl WithNodeServers {
@@ -31,11 +32,44 @@ impl WithNodeServers {
         others: Arc<dyn OtherServers>,
         dialect: Arc<Dialect>,
         names: RoomNames,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             bus,
             others,
             translator: Translator { dialect, names },
+            clock,
+        }
+    }
+
+    /// Takes connections out of where they do not belong any more, before words of it.
+    fn end(&self, event: &Event) {
+        let names = &self.translator.names;
+        match event {
+            Event::ParticipantRemoved { conversation, user } => {
+                let target = Target::room(names.user(user));
+                self.others
+                    .leave(&target, &names.conversation(conversation));
+            }
+            Event::ConversationDeleted { conversation, .. } => {
+                let room = names.conversation(conversation);
+                self.others.leave(&Target::room(room.clone()), &room);
+            }
+            Event::Orders(orders) => {
+                let now = self.clock.now();
+                // Those that were lifted have ended.
+                for order in orders.iter().filter(|order| order.ends_at > now) {
+                    match &order.subject {
+                        // Which token a connection there stands on is not known here.
+                        Subject::Tokens(user) | Subject::User(user) | Subject::Devices(user) => {
+                            self.others.disconnect(&Target::room(names.user(user)));
+                        }
+                        // The connection is one of ours, or not known; for members see above.
+                        Subject::Device(..) | Subject::Token(_) | Subject::Members(_) => {}
+                    }
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -43,6 +77,7 @@ impl WithNodeServers {
 #[async_trait]
 impl Bus for WithNodeServers {
     fn publish(&self, envelope: &Envelope) -> Publishing {
+        self.end(&envelope.event);
         for emit in self.translator.emits(&envelope.event) {
             self.others.tell(&emit);
         }

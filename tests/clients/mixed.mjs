@@ -97,11 +97,54 @@ await check('what the Node server emits reaches clients here, once', async () =>
 await check('a backend that emits to a user by REST reaches both', async () => {
   const answer = await fetch(`${process.env.PORCHLIGHT_URL}/api/service/users/${ann.id}/emit`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${process.env.TEST_API_KEY}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${process.env.CLUSTER_API_KEY}`, 'content-type': 'application/json' },
     body: JSON.stringify({ event: 'order', args: [1, { two: 3 }] }),
   });
   assert.equal(answer.status, 202);
   for (const client of [phone, own]) assert.equal(await client.next('order'), 1);
+});
+
+/** Those of these clients of the Node server who are in its room of the conversation. */
+const inRoom = async (id, ...clients) => {
+  const there = new Set((await node.local.in(`conversation:${id}`).fetchSockets()).map((s) => s.id));
+  return clients.filter((client) => there.has(client.socket.id)).length;
+};
+
+await check('who is removed hears no more of it at the Node server', async () => {
+  const elsewhere = await cat.group('another', ann);
+  const both = await onNode(cat.id, [id, elsewhere.id]);
+  assert.equal(await inRoom(id, inside, own, both), 3);
+  inside.forget();
+  await ann.delete(`/api/conversations/${id}/participants/${cat.id}`);
+  await phone.done('message:send', { conversationId: id, content: 'without cat' });
+  await own.next('message:new', (m) => m.content === 'without cat');
+  await Promise.all([inside, both].map((client) => client.raw('test:fence')));
+  for (const client of [inside, both]) {
+    assert.deepEqual(client.heard('message:new'), []);
+    assert.ok(client.log.length > 0, 'told of the removal');
+  }
+  assert.equal(await inRoom(id, inside, own, both), 1);
+  assert.equal(await inRoom(elsewhere.id, both), 1, 'and no other room');
+});
+
+await check('nobody is left in the room of a conversation that is deleted', async () => {
+  assert.equal(await inRoom(id, own), 1);
+  await ann.delete(`/api/conversations/${id}`);
+  await waitFor(async () => (await inRoom(id, own)) === 0, 'the room to be empty');
+  assert.ok(own.socket.connected && inside.socket.connected);
+});
+
+await check('who is disconnected is so at the Node server, too', async () => {
+  const reasons = [];
+  for (const client of [own, phone]) client.socket.on('disconnect', (reason) => reasons.push(reason));
+  const answer = await fetch(`${process.env.PORCHLIGHT_URL}/api/service/users/${ann.id}/disconnect`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${process.env.CLUSTER_API_KEY}` },
+  });
+  assert.ok(answer.ok, `${answer.status}`);
+  await waitFor(() => reasons.length === 2, 'both to be disconnected');
+  assert.deepEqual(reasons, Array(2).fill('io server disconnect'));
+  assert.ok([inside, absent, tablet].every((client) => client.socket.connected), 'the others stay');
 });
 
 console.log('# mixed cluster: all good');

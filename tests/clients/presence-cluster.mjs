@@ -2,8 +2,9 @@
 //
 //   node presence-cluster.mjs URL URL URL
 //
-// The arguments are the nodes' URLs. Prints `kill 2` and `restart redis` when whoever runs this
-// should kill -9 that node (counted from 0) or restart Redis empty, and waits for the effect.
+// The arguments are the nodes' URLs. Prints `do node 2 kill`, `do redis stop` and the like
+// when whoever runs this should do it (nodes are counted from 0; Redis starts empty), and waits for the
+// effect.
 
 import assert from 'node:assert/strict';
 import { cast, check, pause, waitFor } from './lib.mjs';
@@ -74,7 +75,7 @@ await check('an emptied Redis is told again, and nobody is announced anew', asyn
     await cat.connect(on(2));
     await waitFor(async () => (await how(1, bob, cat)).online, 'cat to be online');
     for (const device of devices) device.forget();
-    console.log('restart redis');
+    console.log('do redis start');
     await pause(QUIET);
     for (const n of [0, 1, 2]) {
       const known = async () => {
@@ -104,7 +105,7 @@ await check('the people of a killed node are offline in time, once', async () =>
     await waitFor(async () => (await how(1, bob, ann)).online, 'ann to be online');
     for (const device of devices) device.forget();
     const killed = performance.now();
-    console.log('kill 2');
+    console.log('do node 2 kill');
     await waitFor(() => dan.clients[0].socket.connected === false, 'the node to be gone');
     // Dan goes on elsewhere.
     await dan.connect(on(1, stay));
@@ -118,6 +119,58 @@ await check('the people of a killed node are offline in time, once', async () =>
       assert.equal((await how(0, bob, someone)).online, true);
     }
     assert.equal((await how(0, bob, ann)).online, false);
+  });
+});
+
+await check('who left or came while Redis was away is told so once', async () => {
+  await cast(['ann', 'bob', 'cat'], async (ann, bob, cat) => {
+    await bob.group('all', ann, cat);
+    const devices = [await bob.connect(on(0)), await bob.connect(on(1))];
+    const left = await ann.connect(on(0));
+    for (const device of devices) await device.next('user:online', of(ann));
+    for (const device of devices) device.forget();
+    console.log('do redis stop');
+    await waitFor(async () => !(await how(1, bob, ann)).online, 'the other node to be on its own');
+    left.close();
+    await cat.connect(on(0));
+    await devices[0].next('user:offline', of(ann));
+    await devices[0].next('user:online', of(cat));
+    console.log('do redis start');
+    await devices[1].next('user:offline', of(ann));
+    await devices[1].next('user:online', of(cat));
+    await pause(QUIET);
+    for (const someone of [ann, cat]) {
+      for (const event of ['user:online', 'user:offline']) {
+        assert.equal(total(said(event, someone, devices)), 0, `${event} of ${someone.id} again`);
+      }
+    }
+  });
+});
+
+await check('the people of a node that died while Redis was away are offline in time, once', async () => {
+  await cast(['ann', 'bob', 'cat'], async (ann, bob, cat) => {
+    await bob.group('all', ann, cat);
+    const told = await bob.connect(on(0));
+    const stay = { reconnection: false };
+    await ann.connect(on(1, stay));
+    await cat.connect(on(1, stay));
+    await cat.connect(on(0));
+    await told.next('user:online', of(ann));
+    const since = Date.now();
+    told.forget();
+    console.log('do redis stop');
+    console.log('do node 1 kill');
+    await waitFor(() => !ann.clients[0].socket.connected, 'the node to be gone');
+    console.log('do redis start');
+    const began = performance.now();
+    await told.next('user:offline', of(ann), WITHIN);
+    console.log(`ann was told offline ${Math.round(performance.now() - began)} ms after Redis was back`);
+    await pause(QUIET);
+    for (const someone of [ann, cat]) assert.equal(total(said('user:offline', someone, [told])), 0, someone.id);
+    const gone = await how(0, bob, ann);
+    assert.equal(gone.online, false);
+    assert.ok(Date.parse(gone.lastSeen) >= since, `last seen ${gone.lastSeen}`);
+    assert.equal((await how(0, bob, cat)).online, true);
   });
 });
 

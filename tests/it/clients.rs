@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::support::{
     self,
     gateway::{Gateway, NO_LIMITS, clients},
+    nodes::Nodes,
+    redis::setup::Setup,
 };
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -196,34 +198,12 @@ macro_rules! clients_on {
 
 #[test]
 fn presence_over_three_nodes() {
-    let mut redis = support::redis::Server::start(&[]);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let database = runtime.block_on(support::postgres::database()).url;
-    let url = redis.url();
-    let settings = [
-        NO_LIMITS,
-        &[
-            GRACE,
-            ("DATABASE_URL", &*database),
-            ("REDIS_URL", &*url),
-            ("PORCHLIGHT_CHAT_PRESENCE_HEARTBEAT_MS", "500"),
-        ],
-    ]
-    .concat();
-    let mut first = Gateway::start(&settings);
-    let mut others = [Gateway::start(&settings), Gateway::start(&settings)];
-    let path = clients().join("presence-cluster.mjs");
-    let urls = [first.url(), others[0].url(), others[1].url()];
-    let mut args = vec![path.to_str().expect("UTF-8")];
-    args.extend(urls.iter().map(String::as_str));
-    first.script("node", &args, &[], LIMIT, |line, _| match line {
-        "kill 2" => others[1].kill(),
-        "restart redis" => redis.restart(),
-        _ => {}
-    });
+    let heartbeat = ("PORCHLIGHT_CHAT_PRESENCE_HEARTBEAT_MS", "500");
+    let settings = [NO_LIMITS, &[GRACE, heartbeat]].concat();
+    let nodes = Nodes::start(3, Setup::single(), &settings);
+    let urls = [0, 1, 2].map(|n| nodes.url(n));
+    let args = urls.each_ref().map(String::as_str);
+    nodes.play("node", "presence-cluster.mjs", &args);
 }
 
 /// The gateway is replaced with everybody connected, as a rolling deployment does.

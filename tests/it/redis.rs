@@ -1,23 +1,12 @@
 //! Connections to Redis: that they tell the truth about themselves, and mend.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use porchlight::redis::{Connection, Link, Redis};
-use tokio_util::sync::CancellationToken;
+use porchlight::redis::{Connection, Link};
 
-use crate::support::redis::{Server, setup::configuration};
+use crate::support::redis::{Server, setup::connect};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Redis with its tasks running; they end with the token.
-fn connect(own: &[(&str, &str)]) -> (Arc<Redis>, tokio_util::sync::DropGuard) {
-    let redis =
-        Arc::new(Redis::new(&configuration(own.iter().copied())).expect("settings that work"));
-    let stop = CancellationToken::new();
-    let (keeping, until) = (redis.clone(), stop.clone());
-    tokio::spawn(async move { keeping.keep(until).await });
-    (redis, stop.drop_guard())
-}
 
 async fn wait(connection: &Connection, what: impl FnMut(&Link) -> bool) -> Link {
     let mut link = connection.watch();

@@ -14,7 +14,7 @@ use super::{
     request::{self, Request},
 };
 use crate::{
-    chat::{OtherServers, RawEmit, RoomNames, Sockets},
+    chat::{OtherServers, RawEmit, RoomNames, Sockets, Target},
     config, telemetry,
 };
 
@@ -22,10 +22,11 @@ use crate::{
 /// among themselves they have their own channels.
 pub const OWN_UID: &str = "porch1";
 
-/// The way back to other backends. Never blocks; what cannot be published is lost.
+/// The way back to other backends. Never blocks; what cannot be published is lost unless it is kept.
 pub trait Publisher: Send + Sync + 'static {
-    /// Publishes to everyone who listens to the channel.
-    fn publish(&self, channel: String, payload: Vec<u8>);
+    /// Publishes to everyone who listens to the channel, in the order of the calls. With `keep` it
+    /// waits for as long as it cannot be published, and may be published twice then.
+    fn publish(&self, channel: String, payload: Vec<u8>, keep: bool);
 }
 
 /// The channels to listen to all the time.
@@ -186,7 +187,7 @@ impl Gate {
                 // Not tracked: a stop does not wait for clients to answer.
                 tokio::spawn(async move {
                     while let Some(ack) = acks.next().await {
-                        publisher.publish(channel.clone(), request::client_ack(&id, &ack));
+                        publisher.publish(channel.clone(), request::client_ack(&id, &ack), false);
                     }
                 });
             }
@@ -197,7 +198,7 @@ impl Gate {
     /// On the channel that all servers hear: it is right whatever they have configured.
     fn answer(&self, payload: Vec<u8>) {
         let channel = self.channels.responses().to_owned();
-        self.publisher.publish(channel, payload);
+        self.publisher.publish(channel, payload, false);
     }
 }
 
@@ -219,6 +220,12 @@ impl NodeServers {
             publisher,
         }
     }
+
+    /// What is asked ends something that would otherwise go on: it is kept.
+    fn request(&self, payload: Vec<u8>) {
+        let channel = self.channels.requests().to_owned();
+        self.publisher.publish(channel, payload, true);
+    }
 }
 
 impl OtherServers for NodeServers {
@@ -227,7 +234,15 @@ impl OtherServers for NodeServers {
             Some(room) => self.channels.room(room),
             None => self.channels.everybody().to_owned(),
         };
-        self.publisher
-            .publish(channel, broadcast::encode(OWN_UID, emit));
+        let payload = broadcast::encode(OWN_UID, emit);
+        self.publisher.publish(channel, payload, false);
+    }
+
+    fn leave(&self, target: &Target, room: &str) {
+        self.request(request::leave(OWN_UID, target, room));
+    }
+
+    fn disconnect(&self, target: &Target) {
+        self.request(request::disconnect(OWN_UID, target));
     }
 }

@@ -1,15 +1,12 @@
-//! Redis as other backends use it: what they publish comes in by the node's one subscriber
-//! connection, in the order in which it was published; what is for them goes out by the one for
-//! commands.
+//! Redis as other backends use it: what they publish comes in by the node's one subscription, in the
+//! order in which it was published; what is for them goes out in one order with what is for the
+//! nodes.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fred::interfaces::PubsubInterface;
-use futures_util::future::join_all;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use futures_util::FutureExt;
 
 use super::{
     channel::Channels,
@@ -20,47 +17,28 @@ use crate::{
     bus::redis::{Channel, Listener, RedisBus},
     chat::{Bus, Envelope, Publishing, RoomNames, Topic, Unavailable},
     config,
-    redis::Redis,
 };
-
-/// Messages to other backends that may wait. What does not fit is lost.
-const OUTGOING: usize = 4096;
-/// Messages on their way to Redis at the same time.
-const BATCH: usize = 64;
 
 /// The way to and from other backends.
 pub struct Link {
-    redis: Arc<Redis>,
-    /// Of which the subscription is shared, so that there is one order.
+    /// Whose subscription is shared, so that there is one order.
     bus: Arc<RedisBus>,
     channels: Channels,
     control: Vec<String>,
     names: RoomNames,
-    outgoing: mpsc::Sender<(String, Vec<u8>)>,
     drops: Drops,
 }
 
-/// What waits to go out, for [`Link::run`].
-pub struct Outgoing(mpsc::Receiver<(String, Vec<u8>)>);
-
 impl Link {
-    /// A link that is idle until it runs, beside the nodes on `bus`.
-    pub fn new(
-        redis: Arc<Redis>,
-        bus: Arc<RedisBus>,
-        config: &config::Emitters,
-    ) -> (Arc<Self>, Outgoing) {
-        let (outgoing, waiting) = mpsc::channel(OUTGOING);
-        let link = Self {
-            redis,
+    /// A link beside the nodes on `bus`.
+    pub fn new(bus: Arc<RedisBus>, config: &config::Emitters) -> Arc<Self> {
+        Arc::new(Self {
             bus,
             channels: Channels::new(&config.key),
             control: control_channels(config),
             names: names(config),
-            outgoing,
             drops: Drops::default(),
-        };
-        (Arc::new(link), Outgoing(waiting))
+        })
     }
 
     /// The channel on which other backends emit to that topic's room alone.
@@ -74,37 +52,17 @@ impl Link {
         Some(Channel::plain(self.channels.room(&room)))
     }
 
-    /// Takes in and sends out, until `stop`.
-    pub async fn run(&self, gate: Gate, outgoing: Outgoing, stop: CancellationToken) {
+    /// From now on `gate` takes in what arrives. To be called before the bus runs: what it listens to
+    /// from its beginning is confirmed when [`Bus::ping`] says that all is well.
+    pub fn open(&self, gate: Gate) {
         let subscriber = self.bus.subscriber();
         let gate = Arc::new(gate);
         for prefix in prefixes(&self.control) {
             subscriber.listen(prefix, gate.clone());
         }
         for channel in &self.control {
-            subscriber.subscribe(Channel::plain(channel.clone())).await;
-        }
-        stop.run_until_cancelled(self.send(outgoing.0)).await;
-    }
-
-    async fn send(&self, mut outgoing: mpsc::Receiver<(String, Vec<u8>)>) {
-        let mut batch = Vec::new();
-        while outgoing.recv_many(&mut batch, BATCH).await > 0 {
-            let Ok(client) = self.redis.commands().client() else {
-                self.drops.note(Dropped::Unpublished, "all");
-                batch.clear();
-                continue;
-            };
-            // They are written in this order, and then waited for together.
-            let publish = |(channel, payload): (String, Vec<u8>)| async move {
-                client
-                    .publish::<(), _, _>(channel, payload.as_slice())
-                    .await
-            };
-            let results = join_all(batch.drain(..).map(publish)).await;
-            for _ in results.iter().filter(|r| r.is_err()) {
-                self.drops.note(Dropped::Unpublished, "all");
-            }
+            // Whether it is confirmed is asked of all at once.
+            let _ = subscriber.want(Channel::plain(channel.clone()));
         }
     }
 }
@@ -135,8 +93,10 @@ impl Listener for Gate {
 }
 
 impl Publisher for Link {
-    fn publish(&self, channel: String, payload: Vec<u8>) {
-        if self.outgoing.try_send((channel, payload)).is_err() {
+    fn publish(&self, channel: String, payload: Vec<u8>, keep: bool) {
+        let publishing = self.bus.publish_plain(channel, payload, keep);
+        // Nobody waits for the end of those that were begun.
+        if let Some(Err(_)) = publishing.now_or_never() {
             self.drops.note(Dropped::Unpublished, "all");
         }
     }

@@ -20,4 +20,4 @@ pub mod python;
 pub mod request;
 
 pub use gate::{Gate, NodeServers, Publisher, names};
-pub use link::{Link, Outgoing, WithEmitters};
+pub use link::{Link, WithEmitters};

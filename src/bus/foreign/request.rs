@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     broadcast::{self, Emit, names, target},
     dropped::Dropped,
+    gate::OWN_UID,
     msgpack,
 };
 use crate::chat::{RawEvent, SocketInfo, Target};
@@ -61,10 +62,13 @@ pub enum Request {
     Broadcast(RequestId, Box<Result<Emit, Dropped>>, Duration),
 }
 
-/// Reads a request. `None`: it wants nothing of this server.
+/// Reads a request. `None`: it wants nothing of this server, as those of the gateway's nodes.
 pub fn decode(payload: &Bytes) -> Result<Option<Request>, Dropped> {
     let mut attachments = Vec::new();
     let request = broadcast::read(payload, &mut attachments)?;
+    if request.get("uid").and_then(Value::as_str) == Some(OWN_UID) {
+        return Ok(None);
+    }
     let kind = request.get("type").and_then(Value::as_u64);
     let id = || id(&request)?.ok_or(Dropped::Malformed);
     let opts = request.get("opts").unwrap_or(&Value::Null);
@@ -110,6 +114,20 @@ fn patience(opts: &Value) -> Duration {
     opts.get("flags")
         .and_then(|flags| flags.get("timeout")?.as_u64())
         .map_or(PATIENCE, |ms| Duration::from_millis(ms).min(MAX_PATIENCE))
+}
+
+/// A [`Request::Leave`] as Node servers send it.
+pub fn leave(uid: &str, target: &Target, room: &str) -> Vec<u8> {
+    text(&json!({ "uid": uid, "type": LEAVE, "opts": opts(target), "rooms": [room] }))
+}
+
+/// A [`Request::Disconnect`] as Node servers send it; with the connection below the socket.
+pub fn disconnect(uid: &str, target: &Target) -> Vec<u8> {
+    text(&json!({ "uid": uid, "type": DISCONNECT, "opts": opts(target), "close": true }))
+}
+
+fn opts(target: &Target) -> Value {
+    json!({ "rooms": target.rooms, "except": target.except })
 }
 
 /// The answer to [`Request::Sockets`].

@@ -90,6 +90,13 @@ impl RedisBus {
         &self.subscriber
     }
 
+    /// Publishes on a channel of other programs, in the order of the calls and those of
+    /// [`Bus::publish`]. With `keep` it waits for a Redis that is down.
+    pub fn publish_plain(&self, channel: String, payload: Vec<u8>, keep: bool) -> Publishing {
+        let channel = Channel::plain(channel);
+        self.publisher.publish(vec![channel], payload.into(), keep)
+    }
+
     /// Hands `local` what other nodes publish, and them what this one does, until `stop`; then sends
     /// what still waits.
     pub async fn run(&self, local: Arc<dyn Local>, stop: CancellationToken) {
@@ -166,9 +173,21 @@ impl Bus for RedisBus {
     }
 
     async fn ping(&self) -> Result<(), Unavailable> {
-        self.redis.check().await
+        self.redis.check().await?;
+        match self.subscriber.is_whole() {
+            true => Ok(()),
+            false => Err(Unavailable {
+                what: "redis",
+                source: Box::new(Deaf),
+            }),
+        }
     }
 }
+
+/// Redis answers, and has not confirmed all subscriptions since it was away.
+#[derive(Debug, thiserror::Error)]
+#[error("not everything is subscribed yet")]
+struct Deaf;
 
 /// Hears the gateway's own channels.
 struct Ears {

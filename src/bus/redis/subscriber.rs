@@ -4,7 +4,8 @@
 //! One connection for all, so that what one publisher says on several channels arrives in its
 //! order. On a Redis Cluster the gateway's own channels are sharded (`SSUBSCRIBE`:
 //! <https://redis.io/docs/latest/develop/pubsub/#sharded-pubsub>), so that a message goes to the
-//! nodes of Redis that have listeners only.
+//! nodes of Redis that have listeners only. Others' channels are plain there, and subscribed at one
+//! node, to which everything that is published at any comes: at two it would be heard twice.
 
 use std::{
     sync::Arc,
@@ -18,7 +19,7 @@ use fred::{
 };
 use futures_util::future::join_all;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, oneshot, watch};
 use uuid::Uuid;
 
 use super::{Channel, interest::Interest};
@@ -53,6 +54,8 @@ pub struct Subscriber {
     node: Uuid,
     interest: Mutex<Interest>,
     wake: Notify,
+    /// The epoch of the connection on which everything has been subscribed.
+    whole: watch::Sender<Option<u64>>,
     listeners: RwLock<Vec<Registered>>,
 }
 
@@ -68,6 +71,7 @@ impl Subscriber {
             redis,
             node,
             wake: Notify::new(),
+            whole: watch::Sender::new(None),
             listeners: RwLock::default(),
         }
     }
@@ -79,13 +83,20 @@ impl Subscriber {
         self.listeners.write().push(Registered { prefix, listener });
     }
 
-    /// Subscribes to a channel. When it returns, Redis has confirmed it, or cannot now and will be
-    /// asked as soon as it is back. Counted: each call is undone by one [`Subscriber::unsubscribe`].
+    /// Subscribes to a channel without waiting for it. Counted: each call is undone by one
+    /// [`Subscriber::unsubscribe`].
+    pub fn want(&self, channel: Channel) -> Option<oneshot::Receiver<()>> {
+        let confirmed = self.interest.lock().add(channel)?;
+        self.wake.notify_one();
+        Some(confirmed)
+    }
+
+    /// As [`Subscriber::want`]. When it returns, Redis has confirmed it, or cannot now and will be
+    /// asked as soon as it is back.
     pub async fn subscribe(&self, channel: Channel) {
-        let Some(confirmed) = self.interest.lock().add(channel) else {
+        let Some(confirmed) = self.want(channel) else {
             return;
         };
-        self.wake.notify_one();
         if self.redis.subscriber().is_up() {
             // Whoever asks Redis tells when there is nothing to wait for.
             let _ = tokio::time::timeout(self.redis.timeout(), confirmed).await;
@@ -97,6 +108,19 @@ impl Subscriber {
         if self.interest.lock().remove(channel, Instant::now()) {
             self.wake.notify_one();
         }
+    }
+
+    /// Whether everything is subscribed that was wanted when Redis was last away.
+    pub fn is_whole(&self) -> bool {
+        let link = *self.redis.subscriber().watch().borrow();
+        link.up && *self.whole.borrow() == Some(link.epoch)
+    }
+
+    /// Waits until [`Subscriber::is_whole`], though not longer than an answer may take.
+    pub async fn whole(&self) {
+        let mut whole = self.whole.subscribe();
+        // It is not dropped before this ends.
+        let _ = tokio::time::timeout(self.redis.timeout(), whole.wait_for(Option::is_some)).await;
     }
 
     /// For each of these channels whether this node listens to it now, and the channel whose
@@ -158,27 +182,26 @@ impl Subscriber {
     async fn work(&self) {
         let mut link = self.redis.subscriber().watch();
         let mut epoch = 0;
-        let mut complete = false;
         loop {
             let now = *link.borrow_and_update();
             if now.epoch != epoch {
                 epoch = now.epoch;
-                complete = false;
+                self.whole.send_replace(None);
                 let witness = self.witness(epoch);
                 self.interest.lock().forget(witness);
             }
             if now.up {
                 match self.step().await {
                     Ok(true) => continue,
-                    Ok(false) if complete => {}
                     Ok(false) => {
-                        complete = true;
-                        self.tell_missed();
+                        if self.whole.send_replace(Some(epoch)).is_none() {
+                            self.tell_missed();
+                        }
                     }
                     Err(e) => {
                         let cause = e.source.to_string();
                         tracing::warn!(cause, "Redis does not confirm subscriptions, trying again");
-                        complete = false;
+                        self.whole.send_replace(None);
                         self.interest.lock().let_go();
                         let _ = tokio::time::timeout(RETRY, link.changed()).await;
                         continue;
@@ -228,7 +251,8 @@ impl Subscriber {
         let client = self.redis.subscriber().client()?;
         let (sharded, plain) = self.split(channels);
         if !plain.is_empty() {
-            client.subscribe(plain).await.map_err(unavailable)?;
+            let node = self.redis.subscriber().one_node()?;
+            node.subscribe(plain).await.map_err(unavailable)?;
             // That was sent; the answer to a question behind it tells that it was done.
             self.redis.subscriber().round_trip().await?;
         }
@@ -239,7 +263,8 @@ impl Subscriber {
         let client = self.redis.subscriber().client()?;
         let (sharded, plain) = self.split(channels);
         if !plain.is_empty() {
-            client.unsubscribe(plain).await.map_err(unavailable)?;
+            let node = self.redis.subscriber().one_node()?;
+            node.unsubscribe(plain).await.map_err(unavailable)?;
         }
         all(sharded.into_iter().map(|name| client.sunsubscribe(name))).await
     }

@@ -1,5 +1,7 @@
 //! The port to whatever knows who is connected.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::Unavailable;
@@ -9,6 +11,31 @@ use crate::chat::{DeviceId, PresenceChange, PresenceInfo, Status, UserId};
 /// not end a later one too soon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Absence(pub u64);
+
+/// A change that no caller of another method was told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceNews {
+    /// Whose.
+    pub user: UserId,
+    /// What changed.
+    pub change: PresenceChange,
+    /// Who has to hear it.
+    pub reach: Reach,
+}
+
+/// Whose connections have to hear of a change, so that each hears it once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All.
+    Everybody,
+    /// Those of the other nodes: this one's heard it while the others could not be reached.
+    OtherNodes,
+    /// Those of this node: it was lost on its way here, and other nodes find out for themselves.
+    ThisNode {
+        /// For how long this node's connections have believed otherwise.
+        believed: Duration,
+    },
+}
 
 /// Who is connected, over all devices and nodes.
 ///
@@ -41,8 +68,16 @@ pub trait Presence: Send + Sync + 'static {
     async fn devices(&self, user: &UserId) -> Result<Vec<DeviceId>, Unavailable>;
 
     /// Waits for changes that no caller of another method was told of, such as of users whose node
-    /// died. Each is told once in the whole cluster, and the caller announces it.
-    async fn changes(&self) -> Vec<(UserId, PresenceChange)>;
+    /// died. The caller announces each.
+    async fn changes(&self) -> Vec<PresenceNews>;
+
+    /// Another node announces a user online or not. `false`: this node's connections know, and are
+    /// not told again.
+    fn heard(&self, user: &UserId, online: bool) -> bool;
+
+    /// Announcements of other nodes may have been missed: what this node's connections were told is
+    /// compared with what is true, as soon as that is known.
+    fn missed(&self);
 
     /// This node goes and changes nothing any more: what its users' devices leave behind is for the
     /// other nodes to settle.

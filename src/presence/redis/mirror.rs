@@ -44,7 +44,20 @@ struct Own {
     over: bool,
 }
 
-/// A user whom Redis has to be told of again.
+/// What was known of a user when a device came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// The user was not here.
+    Nothing,
+    /// Nobody was told that they are online, or no device was here to go by.
+    Unannounced,
+    /// This node's clients were.
+    Announced,
+    /// The other nodes were, too.
+    Known,
+}
+
+/// A user of whom Redis has to be told again.
 pub(super) struct Unasserted {
     pub(super) user: UserId,
     pub(super) devices: Vec<DeviceId>,
@@ -62,15 +75,20 @@ pub(super) struct Unsettled {
 }
 
 impl Mirror {
-    /// A device came. Returns whether the user was not here before.
-    pub(super) fn enter(&self, user: &UserId, device: &DeviceId) -> bool {
+    /// A device came. Returns what was known of the user.
+    pub(super) fn enter(&self, user: &UserId, device: &DeviceId) -> Before {
         let mut users = self.users.lock();
-        let first = !users.contains_key(user);
+        let before = match users.get(user) {
+            None => Before::Nothing,
+            Some(own) if own.devices.is_empty() || !own.announced => Before::Unannounced,
+            Some(own) if !own.known => Before::Announced,
+            Some(_) => Before::Known,
+        };
         let own = users.entry(user.clone()).or_default();
         own.devices.insert(device.clone());
         own.left = None;
         own.over = false;
-        first
+        before
     }
 
     /// Redis was told of a device.
@@ -318,6 +336,11 @@ impl Mirror {
             users.remove(user);
         }
         over
+    }
+
+    /// Whether there is nobody to tell Redis of.
+    pub(super) fn is_empty(&self) -> bool {
+        self.users.lock().is_empty()
     }
 
     /// Those of these users who are here.

@@ -5,13 +5,19 @@
 //! answers while Redis is away, and which it tells Redis again when Redis forgot. [`tend`] says that
 //! the node lives, takes over the users of nodes that do not, and settles what was left undone.
 //!
+//! What the node's connections were [`told`] is compared with what Redis knows whenever something may
+//! have been lost: by this node, which was cut off, or by another one, which died.
+//!
 //! A node that was away for so long that others took it for dead goes on under another name, so that
 //! those who still take its users over cannot harm it.
 
 mod keys;
 mod mirror;
+mod news;
+mod pages;
 mod scripts;
 mod tend;
+mod told;
 
 use std::{
     future::Future,
@@ -23,24 +29,21 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fred::{
-    clients::Client,
-    error::Error,
-    prelude::*,
-    types::sorted_sets::{ZRange, ZRangeBound, ZRangeKind},
-};
-use futures_util::future::try_join_all;
+use fred::{clients::Client, error::Error, prelude::*};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use self::{
     keys::{Keys, device_of},
-    mirror::Mirror,
+    mirror::{Before, Mirror},
+    news::Later,
     scripts::{Left, Scripts, Shown},
+    told::Told,
 };
 use crate::{
     chat::{
-        Absence, DeviceId, Presence, PresenceChange, PresenceInfo, Status, Unavailable, UserId,
+        Absence, DeviceId, Presence, PresenceChange, PresenceInfo, PresenceNews, Status,
+        Unavailable, UserId,
     },
     redis::{Redis, unavailable},
     telemetry,
@@ -80,8 +83,10 @@ pub struct RedisPresence {
     shared: AtomicBool,
     /// Whether the node got another name since it last told Redis of its users.
     renamed: AtomicBool,
-    news: mpsc::Sender<(UserId, PresenceChange)>,
-    heard: tokio::sync::Mutex<mpsc::Receiver<(UserId, PresenceChange)>>,
+    told: Told,
+    later: Mutex<Later>,
+    news: mpsc::Sender<PresenceNews>,
+    changes: tokio::sync::Mutex<mpsc::Receiver<PresenceNews>>,
 }
 
 /// Under which name Redis knows the node.
@@ -98,7 +103,9 @@ impl RedisPresence {
     /// Presence in this Redis.
     pub fn new(redis: Arc<Redis>, times: PresenceTimes) -> Arc<Self> {
         let keys = Keys::new(redis.prefix());
-        let (news, heard) = mpsc::channel(NEWS);
+        let (news, changes) = mpsc::channel(NEWS);
+        let rounds = times.life().as_millis() / times.heartbeat.as_millis().max(1);
+        let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
         metrics::gauge!(telemetry::PRESENCE_SHARED).set(0.0);
         Arc::new(Self {
             redis,
@@ -113,8 +120,10 @@ impl RedisPresence {
             }),
             shared: AtomicBool::new(false),
             renamed: AtomicBool::new(false),
+            told: Told::new(rounds.saturating_mul(2).saturating_add(16)),
+            later: Mutex::default(),
             news,
-            heard: tokio::sync::Mutex::new(heard),
+            changes: tokio::sync::Mutex::new(changes),
         })
     }
 
@@ -167,6 +176,15 @@ impl RedisPresence {
         }
     }
 
+    /// Redis could not be told of a device. Returns whether the user is announced.
+    fn entered_alone(&self, user: &UserId) -> bool {
+        let newly = self.mirror.entered_alone(user);
+        if newly {
+            self.told.note(user, true);
+        }
+        newly
+    }
+
     /// Those users' statuses, `None` of those who are not announced.
     async fn statuses(&self, users: &[UserId]) -> Option<Vec<Option<Status>>> {
         let redis = self.client()?;
@@ -191,70 +209,6 @@ impl RedisPresence {
         }
         Some(found)
     }
-
-    /// A page of those who have devices anywhere or had until a moment ago, by id.
-    async fn candidates(&self, after: Option<&UserId>, limit: u32) -> Option<Vec<UserId>> {
-        let redis = self.client()?;
-        let from = after.map_or_else(lowest, |user| ZRange {
-            kind: ZRangeKind::Exclusive,
-            range: ZRangeBound::Lex(user.as_str().to_owned()),
-        });
-        let asked = async {
-            let nodes: Vec<String> = redis.smembers(self.keys.nodes()).await?;
-            let page = |node: String| {
-                let (key, from) = (self.keys.users(&node), from.clone());
-                let limit = Some((0, i64::from(limit)));
-                async move {
-                    let page: Vec<String> = redis.zrangebylex(key, from, highest(), limit).await?;
-                    Ok::<_, Error>(page)
-                }
-            };
-            try_join_all(nodes.into_iter().map(page)).await
-        };
-        let pages = self.ask(asked).await?;
-        let mut users: Vec<_> = pages
-            .iter()
-            .flatten()
-            .filter_map(|user| UserId::new(user).ok())
-            .collect();
-        users.sort_unstable();
-        users.dedup();
-        // What is beyond may be missing from a page that was full.
-        users.truncate(limit as usize);
-        Some(users)
-    }
-
-    async fn online_anywhere(&self, after: Option<&UserId>, limit: u32) -> Option<Vec<UserId>> {
-        let mut online = Vec::new();
-        let mut after = after.cloned();
-        loop {
-            let users = self.candidates(after.as_ref(), limit).await?;
-            let statuses = self.statuses(&users).await?;
-            let is_last = users.len() < limit as usize;
-            after = users.last().cloned();
-            let announced = users.into_iter().zip(statuses).filter(|(_, s)| s.is_some());
-            online.extend(announced.map(|(user, _)| user));
-            if is_last || online.len() >= limit as usize {
-                online.truncate(limit as usize);
-                return Some(online);
-            }
-        }
-    }
-}
-
-fn lowest() -> ZRange {
-    bound(ZRangeBound::NegInfinityLex)
-}
-
-fn highest() -> ZRange {
-    bound(ZRangeBound::InfiniteLex)
-}
-
-fn bound(range: ZRangeBound) -> ZRange {
-    ZRange {
-        kind: ZRangeKind::Inclusive,
-        range,
-    }
 }
 
 fn new_name() -> Arc<str> {
@@ -269,9 +223,10 @@ async fn answered<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T,
 #[async_trait]
 impl Presence for RedisPresence {
     async fn enter(&self, user: &UserId, device: &DeviceId) -> Result<bool, Unavailable> {
-        let first = self.mirror.enter(user, device);
+        let before = self.mirror.enter(user, device);
+        let first = before == Before::Nothing;
         let Some(redis) = self.client() else {
-            return Ok(self.mirror.entered_alone(user));
+            return Ok(self.entered_alone(user));
         };
         let name = self.name();
         // The node's set is told first: whoever is in a user's set is found when the node dies.
@@ -287,13 +242,25 @@ impl Presence for RedisPresence {
             .assert(redis, user, &name, devices, Shown::default());
         let asked = async { tokio::try_join!(listed, assert) };
         let Some(((), found)) = self.ask(asked).await else {
-            return Ok(self.mirror.entered_alone(user));
+            return Ok(self.entered_alone(user));
         };
         self.mirror.entered(user, &found);
         if first && Arc::ptr_eq(&name, &self.name()) {
             self.mirror.is_asserted(user);
         }
-        Ok(found.newly)
+        if !found.newly {
+            return Ok(false);
+        }
+        match before {
+            Before::Nothing | Before::Unannounced => {
+                self.told.note(user, true);
+                return Ok(true);
+            }
+            // Redis forgot it, or others took this node for dead.
+            Before::Known if !self.was_reaped().await.unwrap_or(false) => {}
+            Before::Known | Before::Announced => self.tell(user, PresenceChange::Online).await,
+        }
+        Ok(false)
     }
 
     async fn leave(
@@ -326,13 +293,17 @@ impl Presence for RedisPresence {
             Some(redis) => self.ask(self.scripts.settle(redis, user, absence.0)).await,
             None => None,
         };
-        match ended {
+        let ended = match ended {
             Some(ended) => {
                 self.mirror.settled(user, ended);
-                Ok(ended)
+                ended
             }
-            None => Ok(self.mirror.settled_alone(user, absence.0)),
+            None => self.mirror.settled_alone(user, absence.0),
+        };
+        if ended {
+            self.told.note(user, false);
         }
+        Ok(ended)
     }
 
     async fn set_status(&self, user: &UserId, status: Status) -> Result<bool, Unavailable> {
@@ -356,6 +327,8 @@ impl Presence for RedisPresence {
             Some(statuses) => statuses,
             None => wanted.iter().map(|u| self.mirror.status(u)).collect(),
         };
+        let online = wanted.iter().zip(&statuses).filter(|(_, s)| s.is_some());
+        self.told.answered(online.map(|(user, _)| user));
         let infos = wanted
             .iter()
             .zip(statuses)
@@ -381,10 +354,18 @@ impl Presence for RedisPresence {
         Ok(devices)
     }
 
-    async fn changes(&self) -> Vec<(UserId, PresenceChange)> {
-        let mut changes = Vec::new();
-        self.heard.lock().await.recv_many(&mut changes, BATCH).await;
-        changes
+    async fn changes(&self) -> Vec<PresenceNews> {
+        let mut news = Vec::new();
+        self.changes.lock().await.recv_many(&mut news, BATCH).await;
+        news
+    }
+
+    fn heard(&self, user: &UserId, online: bool) -> bool {
+        self.told.heard(user, online)
+    }
+
+    fn missed(&self) {
+        self.compare_after(self.times.life());
     }
 
     async fn close(&self) {

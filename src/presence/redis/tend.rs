@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use fred::{
@@ -18,6 +18,7 @@ use super::{
     BATCH, RedisPresence, answered,
     mirror::{Unasserted, Unsettled},
     new_name,
+    news::TIDY,
     scripts::Released,
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
     telemetry,
 };
 
-type Done<T = ()> = Result<T, Unavailable>;
+pub(super) type Done<T = ()> = Result<T, Unavailable>;
 
 impl RedisPresence {
     /// Does what has to be done, for ever; the caller ends it by dropping the future.
@@ -57,6 +58,7 @@ impl RedisPresence {
     async fn tend(&self) {
         let mut link = self.redis.commands().watch();
         let mut epoch = link.borrow().epoch;
+        let mut tidied = Instant::now();
         loop {
             // Not all nodes at the same time.
             let jitter = rand::random_range(0.8..1.2);
@@ -66,9 +68,20 @@ impl RedisPresence {
             if std::mem::replace(&mut epoch, now) != now {
                 // Another server may be there now, which knows less.
                 self.mirror.doubt();
+                if !self.mirror.is_empty() {
+                    self.wait_for_others();
+                }
             }
-            if let Err(e) = self.round().await {
+            let done = async {
+                self.round().await?;
+                self.catch_up().await;
+                Done::Ok(())
+            };
+            if let Err(e) = done.await {
                 self.alone(&e);
+            } else if tidied.elapsed() >= TIDY {
+                tidied = Instant::now();
+                self.compare(false).await;
             }
         }
     }
@@ -140,11 +153,12 @@ impl RedisPresence {
         name.registered = true;
         self.mirror.forget_assertions();
         self.renamed.store(true, Ordering::Release);
+        self.wait_for_others();
         tracing::warn!("the node's sign of life was gone; telling Redis of all users again");
     }
 
     /// Whether the node's former self was taken for dead.
-    async fn was_reaped(&self) -> Done<bool> {
+    pub(super) async fn was_reaped(&self) -> Done<bool> {
         let former = self.name.lock().former.clone();
         match former {
             Some(former) => {
@@ -274,6 +288,7 @@ impl RedisPresence {
         let nodes: Vec<String> = answered(redis.smembers(self.keys.nodes())).await?;
         let others: Vec<_> = nodes.into_iter().filter(|n| **n != *name).collect();
         if others.is_empty() {
+            self.look(std::iter::empty());
             return Ok(());
         }
         let asked = async {
@@ -284,6 +299,8 @@ impl RedisPresence {
             pipeline.all::<Vec<bool>>().await
         };
         let alive = answered(asked).await?;
+        let living = others.iter().zip(&alive).filter(|(_, alive)| **alive);
+        self.look(living.map(|(node, _)| node));
         for (node, _) in others.iter().zip(alive).filter(|(_, alive)| !alive) {
             self.take_from(node, &name).await?;
         }
@@ -346,10 +363,5 @@ impl RedisPresence {
             let () = answered(redis.del(self.keys.reaper(node))).await?;
         }
         Ok(())
-    }
-
-    async fn tell(&self, user: &UserId, change: PresenceChange) {
-        // The receiver is a part of this.
-        let _ = self.news.send((user.clone(), change)).await;
     }
 }

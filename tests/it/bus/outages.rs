@@ -1,8 +1,12 @@
 //! What happens to the bus when something happens to Redis.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use porchlight::chat::{Bus, Event, Topic};
+use parking_lot::Mutex;
+use porchlight::{
+    bus::redis::{Channel, Listener},
+    chat::{Bus, Event, Topic},
+};
 
 use super::{Member, created, from, room, until, user};
 use crate::support::redis::{Server, setup::Setup};
@@ -197,4 +201,66 @@ async fn a_sentinel_names_the_next_master() {
     until(|| async { a.bus.ping().await.is_ok() }).await;
     a.publish(created("r", 1)).await;
     b.hears(&[(topic, created("r", 1))]).await;
+}
+
+/// Counts what comes by channels of other programs.
+#[derive(Default)]
+struct Plain(Mutex<Vec<String>>);
+
+impl Listener for Plain {
+    fn heard(&self, _: &str, payload: &[u8]) {
+        let text = String::from_utf8_lossy(payload).into_owned();
+        self.0.lock().push(text);
+    }
+
+    fn missed(&self) {}
+}
+
+/// A channel that is not sharded comes by one server only, which goes on when slots move.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_of_a_cluster_move_and_nothing_is_heard_twice() {
+    let setup = Setup::cluster();
+    let member = Member::connected(&setup).await;
+    let plain = Arc::new(Plain::default());
+    let subscriber = member.bus.subscriber();
+    subscriber.listen("others", plain.clone());
+    subscriber.subscribe(Channel::plain("others".into())).await;
+    let servers = &setup.servers;
+    let listening = || {
+        let at = servers.iter().position(|s| {
+            let said = s.cli(&["PUBSUB", "NUMSUB", "others"]);
+            said.ends_with('1')
+        });
+        at.expect("somebody listens")
+    };
+    let here = listening();
+    let id = |n: usize| servers[n].cli(&["CLUSTER", "MYID"]);
+    let (from, to) = (id(here), id((here + 1) % 3));
+    let address = format!("127.0.0.1:{}", servers[0].port());
+    let epoch = || member.redis.subscriber().watch().borrow().epoch;
+    let before = epoch();
+    let moved = servers[0].cli(&[
+        "--cluster",
+        "reshard",
+        &address,
+        "--cluster-from",
+        &from,
+        "--cluster-to",
+        &to,
+        "--cluster-slots",
+        "5000",
+        "--cluster-yes",
+    ]);
+    assert!(!moved.contains("[ERR]"), "{moved}");
+    until(|| async { epoch() > before && subscriber.is_whole() }).await;
+    for (n, server) in servers.iter().enumerate() {
+        server.cli(&["PUBLISH", "others", &n.to_string()]);
+    }
+    until(|| async { plain.0.lock().len() >= servers.len() }).await;
+    servers[here].cli(&["PUBLISH", "others", "end"]);
+    until(|| async { plain.0.lock().last().is_some_and(|l| l == "end") }).await;
+    let mut heard = plain.0.lock().clone();
+    heard.sort();
+    assert_eq!(heard, ["0", "1", "2", "end"]);
+    assert_eq!(listening(), here);
 }

@@ -6,7 +6,10 @@ use porchlight::shutdown::Stopped;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::node::{Node, until};
+use crate::support::{
+    node::{Node, until},
+    redis::Server,
+};
 
 async fn readiness(node: &Node) -> (StatusCode, Value) {
     let answer = reqwest::get(format!("http://{}/ready", node.ops))
@@ -90,6 +93,58 @@ async fn a_second_signal_ends_a_drain() {
     node.stop().await;
     ann.closed().await;
     assert!(since.elapsed() < Duration::from_secs(5));
+}
+
+/// A node whose sign of life would last for minutes, with something under way that never ends.
+async fn held_up(redis: &Server, patience: Duration) -> Node {
+    let node = Node::on_redis(redis, |c| {
+        c.chat.presence_heartbeat = Duration::from_secs(60);
+        c.server.drain_notice = Duration::ZERO;
+        c.server.shutdown_timeout = patience;
+    })
+    .await;
+    node.client("ann").await;
+    assert_ne!(redis.cli(&["keys", "*:alive"]), "");
+    node.hold_up();
+    node
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_whose_time_is_over_still_hands_presence_over() {
+    let redis = Server::start(&[]);
+    let node = held_up(&redis, Duration::from_millis(100)).await;
+    assert_eq!(node.stop().await, Stopped::Late { left: 1 });
+    until(
+        async || redis.cli(&["keys", "*:alive"]).is_empty(),
+        || "the node still counts as alive".into(),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_a_stop_without_more_words() {
+    let redis = Server::start(&[]);
+    let node = held_up(&redis, Duration::from_secs(3600)).await;
+    node.begin_stop();
+    // The second one.
+    assert_eq!(node.stop().await, Stopped::Forced { left: 1 });
+    assert_ne!(redis.cli(&["keys", "*:alive"]), "");
+}
+
+/// Redis does not answer: the last words have their own end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_whose_time_is_over_waits_for_no_redis() {
+    let mut redis = Server::start(&[]);
+    let node = held_up(&redis, Duration::from_millis(100)).await;
+    redis.pause(true);
+    let since = Instant::now();
+    assert_eq!(node.stop().await, Stopped::Late { left: 1 });
+    assert!(
+        since.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        since.elapsed()
+    );
+    redis.pause(false);
 }
 
 #[tokio::test(flavor = "multi_thread")]

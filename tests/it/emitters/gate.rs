@@ -88,7 +88,7 @@ impl Sockets for Recorder {
 }
 
 impl Publisher for Recorder {
-    fn publish(&self, channel: String, payload: Vec<u8>) {
+    fn publish(&self, channel: String, payload: Vec<u8>, _: bool) {
         self.published.lock().push((channel, payload));
     }
 }

@@ -5,3 +5,4 @@ mod bytes;
 mod gate;
 mod hostile;
 mod packages;
+mod ready;

@@ -1,65 +1,54 @@
 //! Unmodified packages of npm and PyPI against two nodes with one Redis and one database.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::path::Path;
 
 use crate::support::{
-    self,
-    gateway::{Gateway, clients},
-    redis::Server,
+    gateway::{NO_LIMITS, clients},
+    nodes::Nodes,
+    redis::{Server, setup::Setup},
 };
 
-const LIMIT: Duration = Duration::from_secs(180);
-const API_KEY: &str = "an-api-key-of-a-test-with-more-than-32-characters";
+/// Tell Node servers.
+const MIXED: (&str, &str) = ("PORCHLIGHT_EMITTERS_NODE_SERVERS", "true");
 
-/// Runs a script of `tests/clients` against two nodes.
-fn run(program: impl AsRef<std::path::Path>, script: &str, settings: &[(&str, &str)]) {
-    let redis = Server::start(&[]);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let database = runtime.block_on(support::postgres::database()).url;
-    let url = redis.url();
-    let shared = [
-        ("DATABASE_URL", database.as_str()),
-        ("REDIS_URL", &url),
-        ("PORCHLIGHT_AUTH_API_KEYS", API_KEY),
-        ("PORCHLIGHT_LIMITS_EVENTS_PER_SECOND", "100000"),
-        ("PORCHLIGHT_LIMITS_EVENTS_BURST", "100000"),
-    ];
-    let settings = [&shared, settings].concat();
-    let (mut first, second) = (Gateway::start(&settings), Gateway::start(&settings));
-    let until = Instant::now() + Duration::from_secs(30);
-    let listening = || redis.cli(&["PUBSUB", "NUMSUB", "socket.io-request#/#"]);
-    while !listening().ends_with('2') {
-        assert!(
-            Instant::now() < until,
-            "the nodes do not listen: {}",
-            listening()
-        );
-        thread::sleep(Duration::from_millis(10));
-    }
-    let path = clients().join(script);
-    let args = [path.to_str().expect("UTF-8"), &url, &second.url()];
-    let own = [("TEST_API_KEY", API_KEY)];
-    first.script(program, &args, &own, LIMIT, |_, _| {});
+fn nodes(redis: Setup, more: &[(&str, &str)]) -> Nodes {
+    Nodes::start(2, redis, &[NO_LIMITS, more].concat())
+}
+
+/// Runs a script of `tests/clients` that knows where Redis is and where the second node.
+fn run(nodes: Nodes, program: impl AsRef<Path>, script: &str) {
+    let redis: Vec<_> = nodes.redis().servers.iter().map(Server::url).collect();
+    let (redis, second) = (redis.join(","), nodes.url(1));
+    nodes.play(program, script, &[&redis, &second]);
+}
+
+fn python() -> impl AsRef<Path> {
+    clients().join(".venv/bin/python")
 }
 
 #[test]
 fn node_emitters_and_servers_reach_a_phone_and_a_laptop_on_two_nodes() {
-    run("node", "emitters.mjs", &[]);
+    run(nodes(Setup::single(), &[]), "node", "emitters.mjs");
 }
 
 #[test]
 fn python_managers_do() {
-    run(clients().join(".venv/bin/python"), "emitters.py", &[]);
+    run(nodes(Setup::single(), &[]), python(), "emitters.py");
 }
 
 #[test]
 fn a_node_server_and_two_nodes_are_one_cluster() {
-    let settings = [("PORCHLIGHT_EMITTERS_NODE_SERVERS", "true")];
-    run("node", "mixed.mjs", &settings);
+    run(nodes(Setup::single(), &[MIXED]), "node", "mixed.mjs");
+}
+
+#[test]
+fn they_do_after_redis_was_away() {
+    let nodes = Nodes::on_lines(2, Setup::single(), NO_LIMITS);
+    run(nodes, "node", "emitters-outage.mjs");
+}
+
+#[test]
+fn they_do_over_a_redis_cluster() {
+    let nodes = Nodes::start(2, Setup::cluster(), NO_LIMITS);
+    run(nodes, "node", "emitters-cluster.mjs");
 }

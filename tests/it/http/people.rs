@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
 use porchlight::chat::{
-    Absence, DeviceId, Millis, Presence, PresenceChange, PresenceInfo, Status, Unavailable, UserId,
+    Absence, DeviceId, Millis, Presence, PresenceInfo, PresenceNews, Status, Unavailable, UserId,
 };
 use serde_json::{Value, json};
 
@@ -146,9 +146,13 @@ impl Presence for NoPresence {
     async fn devices(&self, _: &UserId) -> Result<Vec<DeviceId>, Unavailable> {
         down()
     }
-    async fn changes(&self) -> Vec<(UserId, PresenceChange)> {
+    async fn changes(&self) -> Vec<PresenceNews> {
         std::future::pending().await
     }
+    fn heard(&self, _: &UserId, _: bool) -> bool {
+        true
+    }
+    fn missed(&self) {}
     async fn close(&self) {}
     async fn online(&self, _: Option<&UserId>, _: u32) -> Result<Vec<UserId>, Unavailable> {
         down()

@@ -3,26 +3,27 @@
 
 mod cluster;
 mod conformance;
+mod lost;
 mod outages;
 mod slots;
 
 use std::{sync::Arc, time::Duration};
 
 use porchlight::{
-    chat::{DeviceId, Presence, PresenceChange, PresenceInfo, UserId},
-    config::{self, Sources},
+    chat::{
+        Absence, DeviceId, Presence, PresenceChange, PresenceInfo, PresenceNews, Status, UserId,
+    },
     presence::{PresenceTimes, RedisPresence},
-    redis::Redis,
 };
 use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
-use crate::support::redis::Server;
+use crate::support::redis::{Server, setup::connect};
 
 /// Short, so that tests are; long enough for a busy machine.
 const TIMES: PresenceTimes = PresenceTimes {
     grace: Duration::from_millis(300),
-    heartbeat: Duration::from_millis(100),
+    heartbeat: Duration::from_millis(200),
 };
 
 fn user(id: &str) -> UserId {
@@ -39,23 +40,6 @@ async fn seen(presence: &dyn Presence, user: &UserId) -> PresenceInfo {
     presence.get(users).await.unwrap().remove(0)
 }
 
-/// The way to a Redis, by these settings in the environment's words. It ends with the guard.
-fn connect(settings: &[(&str, &str)]) -> (Arc<Redis>, DropGuard) {
-    let names = settings
-        .iter()
-        .map(|(key, value)| (format!("PORCHLIGHT_REDIS_{key}"), (*value).to_owned()))
-        .chain([
-            ("DATABASE_URL".to_owned(), "postgres://db/x".to_owned()),
-            ("PORCHLIGHT_REDIS_PREFIX".to_owned(), "test".to_owned()),
-        ]);
-    let config = config::load(&Sources::new(None, names)).unwrap().config;
-    let redis = Arc::new(Redis::new(&config.redis).unwrap());
-    let stop = CancellationToken::new();
-    let (keeping, until) = (redis.clone(), stop.clone());
-    tokio::spawn(async move { keeping.keep(until).await });
-    (redis, stop.drop_guard())
-}
-
 /// A node's presence, with what it does all the time.
 struct NodePresence {
     presence: Arc<RedisPresence>,
@@ -69,7 +53,7 @@ impl NodePresence {
     }
 
     async fn with(settings: &[(&str, &str)]) -> Self {
-        let (redis, connected) = connect(settings);
+        let (redis, connected) = connect(&[settings, &[("PREFIX", "test")]].concat());
         let presence = RedisPresence::new(redis, TIMES);
         presence.begin().await;
         let mut node = Self {
@@ -93,19 +77,71 @@ impl NodePresence {
         self.running = Some(tokio::spawn(async move { presence.run().await }));
     }
 
-    /// Changes that are told until none was for a while.
-    async fn changes(&self) -> Vec<(UserId, PresenceChange)> {
+    /// Two nodes.
+    async fn two(server: &Server) -> (Self, Self) {
+        (Self::start(server).await, Self::start(server).await)
+    }
+
+    /// A device of a user comes here. Returns whether that is to be announced.
+    async fn enter(&self, id: &str, name: &str) -> bool {
+        let entered = self.presence.enter(&user(id), &device(name)).await;
+        entered.unwrap()
+    }
+
+    /// A device leaves. Returns the absence if it was the last one.
+    async fn leave(&self, id: &str, name: &str) -> Option<Absence> {
+        let left = self.presence.leave(&user(id), &device(name)).await;
+        left.unwrap()
+    }
+
+    /// The last device leaves for good. Returns whether that is to be announced.
+    async fn leave_for_good(&self, id: &str, name: &str) -> bool {
+        let absence = self.leave(id, name).await.expect("the last device");
+        self.presence.settle(&user(id), absence).await.unwrap()
+    }
+
+    /// News until there were none for a while.
+    async fn news(&self) -> Vec<PresenceNews> {
         let quiet = (TIMES.grace + TIMES.heartbeat * 3) * 3;
         let mut all = Vec::new();
         while let Ok(some) = tokio::time::timeout(quiet, self.presence.changes()).await {
             all.extend(some);
         }
+        all.sort_by(|a, b| a.user.cmp(&b.user));
         all
+    }
+
+    /// Changes that are told until none was for a while, to whomever.
+    async fn changes(&self) -> Vec<(UserId, PresenceChange)> {
+        let news = self.news().await.into_iter();
+        news.map(|news| (news.user, news.change)).collect()
     }
 
     async fn is_online(&self, id: &str) -> bool {
         seen(&*self.presence, &user(id)).await.online
     }
+
+    /// Sets a status. Returns whether that is to be announced.
+    async fn set_status(&self, id: &str, status: Status) -> bool {
+        let set = self.presence.set_status(&user(id), status).await;
+        set.unwrap()
+    }
+
+    async fn devices(&self, id: &str) -> Vec<DeviceId> {
+        self.presence.devices(&user(id)).await.unwrap()
+    }
+
+    async fn online(&self) -> Vec<UserId> {
+        self.presence.online(None, 1000).await.unwrap()
+    }
+}
+
+fn online(id: &str) -> (UserId, PresenceChange) {
+    (user(id), PresenceChange::Online)
+}
+
+fn offline(id: &str) -> (UserId, PresenceChange) {
+    (user(id), PresenceChange::Offline)
 }
 
 impl Drop for NodePresence {

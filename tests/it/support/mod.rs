@@ -4,6 +4,7 @@ pub mod balancer;
 pub mod gateway;
 pub mod line;
 pub mod node;
+pub mod nodes;
 pub mod postgres;
 pub mod redis;
 pub mod sio;

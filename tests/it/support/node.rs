@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::sio::{PATIENCE, Sio};
+use super::{
+    redis::Server,
+    sio::{PATIENCE, Sio},
+};
 
 /// The secret that test nodes share.
 pub const SECRET: &str = "a-test-secret-of-more-than-32-bytes!";
@@ -37,6 +40,16 @@ impl Node {
     /// A node on the defaults, with limits that do not get in the way.
     pub async fn start() -> Self {
         Self::with(|_| {}).await
+    }
+
+    /// A node that alone uses this Redis beside its database.
+    pub async fn on_redis(redis: &Server, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(|config| {
+            config.redis.url = redis.url();
+            config.redis.allow_sqlite = true;
+            change(config);
+        })
+        .await
     }
 
     /// A node on a changed configuration.
@@ -84,6 +97,11 @@ impl Node {
     /// What a SIGTERM does; after it [`Node::stop`] is the second one.
     pub fn begin_stop(&self) {
         self.shutdown.trigger();
+    }
+
+    /// Has something under way that does not end, not even when it is told to.
+    pub fn hold_up(&self) {
+        self.shutdown.tasks().spawn(std::future::pending::<()>());
     }
 
     /// Stops the node as SIGTERM does.

@@ -3,12 +3,17 @@
 use std::{
     net::TcpListener,
     process::Command,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use porchlight::config::{self, Sources};
+use porchlight::{
+    config::{self, Sources},
+    redis::Redis,
+};
 use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Server;
 
@@ -181,6 +186,16 @@ pub fn configuration<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>)
         .expect("a configuration")
         .config
         .redis
+}
+
+/// Connections with these settings, and what mends them; they end with the guard.
+pub fn connect(settings: &[(&str, &str)]) -> (Arc<Redis>, DropGuard) {
+    let configuration = configuration(settings.iter().copied());
+    let redis = Arc::new(Redis::new(&configuration).expect("settings that work"));
+    let stop = CancellationToken::new();
+    let (keeping, until) = (redis.clone(), stop.clone());
+    tokio::spawn(async move { keeping.keep(until).await });
+    (redis, stop.drop_guard())
 }
 
 fn free_port() -> u16 {
