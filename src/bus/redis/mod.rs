@@ -7,7 +7,7 @@
 //! | `<prefix>:u:<id>` | [`Topic::User`] |
 //! | `<prefix>:o` | [`Topic::Online`] |
 //! | `<prefix>:x` | [`Topic::Orders`] |
-//! | `<prefix>:w:<node>:<n>` | none: subscribed by that node on its nth connection, not on a cluster; see [`publisher`] |
+//! | `<prefix>:w:<node>:<n>` | none: subscribed by that node on its nth connection, not on a cluster; see `publisher` |
 //!
 //! While Redis is down this node goes on with its own clients. When it is back, everything is
 //! subscribed again, and then the node makes good what it missed ([`Local::missed`]).
