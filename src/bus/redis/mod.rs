@@ -7,7 +7,7 @@
 //! | `<prefix>:u:<id>` | [`Topic::User`] |
 //! | `<prefix>:o` | [`Topic::Online`] |
 //! | `<prefix>:x` | [`Topic::Orders`] |
-//! | `<prefix>:w:<node>:<n>` | none: subscribed by that node on its nth connection, not on a cluster; see [`publisher`] |
+//! | `<prefix>:w:<node>:<n>` | none: subscribed by that node on its nth connection, not on a cluster; see `publisher` |
 //!
 //! While Redis is down this node goes on with its own clients. When it is back, everything is
 //! subscribed again, and then the node makes good what it missed ([`Local::missed`]).
@@ -22,7 +22,6 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -106,7 +105,6 @@ impl RedisBus {
             node: self.node,
             prefix: prefix.clone(),
             local,
-            last: Mutex::default(),
             told: Default::default(),
         };
         self.subscriber.listen(&prefix, Arc::new(ears));
@@ -197,9 +195,6 @@ struct Ears {
     /// With its colon.
     prefix: String,
     local: Arc<dyn Local>,
-    /// What came last, and the event in it unless it is this node's own. What has several topics comes
-    /// by each that this node listens to, one right after the other, and is read once.
-    last: Mutex<Option<(Vec<u8>, Option<Envelope>)>>,
     /// Of which kinds of unreadable envelopes the log knows: unknown, garbage.
     told: [AtomicBool; 2],
 }
@@ -230,17 +225,13 @@ impl Listener for Ears {
         let Some(topic) = channel.strip_prefix(&self.prefix).and_then(topic) else {
             return;
         };
-        let mut last = self.last.lock();
-        let (_, envelope) = match last.take() {
-            Some(same) if same.0 == payload => last.insert(same),
-            _ => match wire::decode(payload, self.node) {
-                Ok(envelope) => last.insert((payload.to_vec(), envelope)),
-                Err(why) => return self.drop_unreadable(channel, why),
-            },
-        };
-        if let Some(envelope) = envelope {
-            metrics::counter!(telemetry::BUS_RECEIVED_TOTAL).increment(1);
-            self.local.deliver(envelope, Some(&topic));
+        match wire::decode(payload, self.node) {
+            Ok(Some(envelope)) => {
+                metrics::counter!(telemetry::BUS_RECEIVED_TOTAL).increment(1);
+                self.local.deliver(&envelope, Some(&topic));
+            }
+            Ok(None) => {}
+            Err(why) => self.drop_unreadable(channel, why),
         }
     }
 
