@@ -345,9 +345,9 @@ const scenes = {
   },
 
   async slow() {
-    await check('a slow Redis makes what crosses late, and nothing else', () =>
+    await check('a slow Redis makes late what crosses and nothing else, and it is told', () =>
       cast(['alice', 'bob', 'carol'], async (alice, bob, carol) => {
-        const delay = 400;
+        const delay = 500;
         for (const node of NODES.keys()) console.log(`do line ${node} slow ${delay}`);
         const { id, a, b } = await talk(alice, bob, carol);
         const c = await at(carol, 0);
@@ -361,7 +361,11 @@ const scenes = {
         await hears(b, texts);
         for (const text of texts) await send(b, id, `back ${text}`);
         await hears(a, texts.map((text) => `back ${text}`));
+        await ready('degraded');
+        for (const node of NODES.keys()) console.log(`do line ${node} mend`);
         await ready('ready');
+        await send(a, id, 'in time');
+        await b.next('message:new', (m) => m.content === 'in time', SOON);
       }));
   },
 

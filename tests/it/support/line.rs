@@ -127,7 +127,8 @@ async fn pass(
     let mut bytes = vec![0; 16 * 1024];
     loop {
         let count = from.read(&mut bytes).await.ok().filter(|n| *n > 0)?;
-        if let State::Slow(delay) = *state.borrow_and_update() {
+        let now = *state.borrow_and_update();
+        if let State::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
         state.wait_for(State::passes).await.ok()?;
