@@ -315,6 +315,7 @@ pub async fn start(
         max: config.chat.online_list_max,
         interval: config.chat.online_list_interval,
     };
+    let presence = local.presence.clone();
     let others = cluster.connect(local, &hub).await;
     // Clients are served until the last of them was told to go.
     let served = drain.closed().clone();
@@ -337,7 +338,7 @@ pub async fn start(
     let (telling, told) = (hub.clone(), chat.clone());
     meanwhile.run(async move { telling.roster.run(&told, online).await });
     let healing = hub.clone();
-    meanwhile.run(async move { healing.heal.run(&healing).await });
+    meanwhile.run(async move { healing.heal.run(&healing, &*presence).await });
     let (handing, recorder) = (hub.clone(), chat.clone());
     meanwhile.run(async move { handing.handed.run(&recorder).await });
     let ordered = chat.clone();

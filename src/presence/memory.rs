@@ -104,6 +104,8 @@ impl Presence for MemoryPresence {
 
     fn missed(&self) {}
 
+    fn concerns(&self, _: Vec<UserId>) {}
+
     async fn close(&self) {}
 
     async fn online(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserId>, Unavailable> {

@@ -1,7 +1,7 @@
 //! After other nodes were out of reach: what the store knows of the time between is made good.
 //!
-//! Messages come again by seq, and whoever was removed meanwhile leaves. Typing, receipts and
-//! presence of that time stay missed. Whoever is removed while they are out of reach leaves then
+//! Messages come again by seq, whoever was removed meanwhile leaves, and who came online is looked
+//! for. Typing and receipts of that time stay missed. Whoever is removed while they are out of reach leaves then
 //! ([`Heal::doubt`]).
 
 use std::{
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::{follow::Follow, hub::Hub, inbound, session::Session};
 use crate::{
-    chat::{ConversationId, Envelope, Event, StoreResult, UserId},
+    chat::{ConversationId, Envelope, Event, Presence, StoreResult, UserId},
     telemetry,
 };
 
@@ -60,7 +60,7 @@ impl Heal {
     }
 
     /// Makes good what is missed, for ever; the caller ends it by dropping the future.
-    pub async fn run(&self, hub: &Arc<Hub>) {
+    pub async fn run(&self, hub: &Arc<Hub>, presence: &dyn Presence) {
         loop {
             self.wake.notified().await;
             let due = std::mem::take(&mut *self.due.lock());
@@ -73,20 +73,21 @@ impl Heal {
                 }
                 hub.roster.all_changed();
                 let rooms = hub.conversations();
-                verify(hub, &rooms).await;
+                verify(hub, &rooms, |members| presence.concerns(members)).await;
                 let (rooms, ms) = (rooms.len(), started.elapsed().as_millis());
                 if rooms > 0 {
                     tracing::info!(rooms, ms, "rooms compared with the database");
                 }
             } else {
                 let rooms: Vec<_> = due.rooms.into_iter().collect();
-                verify(hub, &rooms).await;
+                verify(hub, &rooms, |_| {}).await;
             }
         }
     }
 }
 
-async fn verify(hub: &Arc<Hub>, conversations: &[ConversationId]) {
+/// Compares these rooms with the store, and shows who takes part in them.
+async fn verify(hub: &Arc<Hub>, conversations: &[ConversationId], show: impl Fn(Vec<UserId>)) {
     for some in conversations.chunks(ROOMS) {
         let seen: Vec<_> = some
             .iter()
@@ -95,15 +96,26 @@ async fn verify(hub: &Arc<Hub>, conversations: &[ConversationId]) {
                 listeners: hub.listeners(conversation),
             })
             .collect();
-        while let Err(e) = compare(hub, some, &seen).await {
-            tracing::warn!(error = %e, "rooms cannot be compared with the database, trying again");
-            tokio::time::sleep(RETRY).await;
-        }
+        let members = loop {
+            match compare(hub, some, &seen).await {
+                Ok(members) => break members,
+                Err(e) => {
+                    tracing::warn!(error = %e, "rooms cannot be compared with the database, trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        };
+        show(members);
         metrics::counter!(telemetry::ROOMS_VERIFIED_TOTAL).increment(some.len() as u64);
     }
 }
 
-async fn compare(hub: &Arc<Hub>, some: &[ConversationId], seen: &[Seen]) -> StoreResult<()> {
+/// Returns who takes part in these rooms.
+async fn compare(
+    hub: &Arc<Hub>,
+    some: &[ConversationId],
+    seen: &[Seen],
+) -> StoreResult<Vec<UserId>> {
     let last_seqs = hub.store.last_seqs(some).await?;
     let members = hub.store.members(some).await?;
     for Seen {
@@ -128,7 +140,8 @@ async fn compare(hub: &Arc<Hub>, some: &[ConversationId], seen: &[Seen]) -> Stor
             hub.mind_gap(conversation, &room, &mut locked);
         }
     }
-    Ok(())
+    let users = members.values().flat_map(|members| members.iter().cloned());
+    Ok(users.collect())
 }
 
 fn deleted(hub: &Arc<Hub>, conversation: &ConversationId, audience: &[UserId]) {

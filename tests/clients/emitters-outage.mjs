@@ -12,7 +12,7 @@ import adapterPackage from '@socket.io/redis-adapter';
 import emitterPackage from '@socket.io/redis-emitter';
 import { createClient } from 'redis';
 import { Server } from 'socket.io';
-import { check, person, waitFor } from './lib.mjs';
+import { check, counted, person, waitFor } from './lib.mjs';
 import { emitByPython } from './python.mjs';
 
 const [redisUrl, second] = process.argv.slice(2);
@@ -41,17 +41,7 @@ const status = async (n) => (await (await fetch(`${OPS[n]}/ready`)).json()).stat
 const become = (n, wanted) => waitFor(async () => (await status(n)) === wanted, `node ${n} to be ${wanted}`, 60_000);
 const both = (wanted) => Promise.all([become(0, wanted), become(1, wanted)]);
 
-let marks = 0;
-
-async function heardBy(emit, event = 'order') {
-  for (const client of everyone) client.forget();
-  await emit();
-  marks += 1;
-  const mark = marks;
-  emitter.emit('mark', mark);
-  await Promise.all(everyone.map((client) => client.next('mark', (n) => n === mark)));
-  return everyone.map((client) => client.heard(event).length);
-}
+const heardBy = counted(everyone, emitter);
 
 /** Everything works, each thing once. */
 async function whole() {

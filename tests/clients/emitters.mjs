@@ -12,7 +12,7 @@ import emitterPackage from '@socket.io/redis-emitter';
 import { Redis } from 'ioredis';
 import { createClient } from 'redis';
 import { Server } from 'socket.io';
-import { check, pause, person, waitFor } from './lib.mjs';
+import { check, counted, pause, person, waitFor } from './lib.mjs';
 
 const [redisUrl, second] = process.argv.slice(2);
 
@@ -31,18 +31,7 @@ for (const client of [phone, tablet]) await client.done('conversation:join', con
 const annsRoom = `user:${ann.id}`;
 const room = `conversation:${conversation.id}`;
 
-let marks = 0;
-
-/** Emits, then waits until a later emit to everybody was heard: whoever heard the first has it now. */
-async function heardBy(emit, event = 'order') {
-  for (const client of everyone) client.forget();
-  await emit();
-  marks += 1;
-  const mark = marks;
-  emitter.emit('mark', mark);
-  await Promise.all(everyone.map((client) => client.next('mark', (n) => n === mark)));
-  return everyone.map((client) => client.heard(event).length);
-}
+const heardBy = counted(everyone, emitter);
 
 /** Until the change of a room has arrived: an emit right behind it may be faster. */
 async function settled(name, expected) {

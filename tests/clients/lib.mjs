@@ -291,6 +291,23 @@ export async function cast(names, scene) {
   }
 }
 
+/**
+ * How often each of `clients` hears what is emitted. After the emit comes another to everybody: whoever heard
+ * the second has the first.
+ */
+export function counted(clients, emitter) {
+  let marks = 0;
+  return async (emit, event = 'order') => {
+    for (const client of clients) client.forget();
+    await emit();
+    marks += 1;
+    const mark = marks;
+    emitter.emit('mark', mark);
+    await Promise.all(clients.map((client) => client.next('mark', (n) => n === mark)));
+    return clients.map((client) => client.heard(event).length);
+  };
+}
+
 // --- checks ---
 
 /** Runs one check and says how it went; the first failure ends the script. */

@@ -2,7 +2,7 @@
 //
 //   node presence-cluster.mjs URL URL URL
 //
-// The arguments are the nodes' URLs. Prints `do node 2 kill`, `do redis stop` and the like
+// The arguments are the nodes' URLs, CLUSTER_OPS is where their operators look. Prints `do node 2 kill`, `do redis stop` and the like
 // when whoever runs this should do it (nodes are counted from 0; Redis starts empty), and waits for the
 // effect.
 
@@ -10,6 +10,7 @@ import assert from 'node:assert/strict';
 import { cast, check, pause, waitFor } from './lib.mjs';
 
 const nodes = process.argv.slice(2);
+const ops = process.env.CLUSTER_OPS.split(',');
 assert.ok(nodes.length >= 3, 'three nodes are needed');
 
 /** What the promise allows between a kill and the word of it, in milliseconds. */
@@ -88,6 +89,27 @@ await check('an emptied Redis is told again, and nobody is announced anew', asyn
       for (const event of ['user:online', 'user:offline']) {
         assert.equal(total(said(event, someone, devices)), 0, `${event} of ${someone.id}`);
       }
+    }
+  });
+});
+
+await check('who came while a node was cut off is told there as well, once', async () => {
+  await cast(['ann', 'bob', 'cat'], async (ann, bob, cat) => {
+    const { id } = await ann.group('Apart', bob, cat);
+    const [near, far] = [await bob.connect(on(0)), await bob.connect(on(1))];
+    await cat.connect(on(1));
+    for (const device of [near, far]) await device.next('user:online', of(cat));
+    await near.done('conversation:join', id);
+    console.log('do line 0 cut');
+    await waitFor(async () => (await (await fetch(`${ops[0]}/ready`)).json()).status === 'degraded', 'the cut');
+    await ann.connect(on(1));
+    await far.next('user:online', of(ann));
+    console.log('do line 0 mend');
+    await near.next('user:online', of(ann), WITHIN);
+    await pause(QUIET);
+    for (const device of [near, far]) {
+      for (const event of ['user:online', 'user:offline']) assert.equal(total(said(event, ann, [device])), 0, 'once');
+      assert.equal(total(said('user:offline', cat, [device])), 0, 'cat was never away');
     }
   });
 });

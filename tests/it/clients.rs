@@ -200,7 +200,7 @@ macro_rules! clients_on {
 fn presence_over_three_nodes() {
     let heartbeat = ("PORCHLIGHT_CHAT_PRESENCE_HEARTBEAT_MS", "500");
     let settings = [NO_LIMITS, &[GRACE, heartbeat]].concat();
-    let nodes = Nodes::start(3, Setup::single(), &settings);
+    let nodes = Nodes::on_lines(3, Setup::single(), &settings);
     let urls = [0, 1, 2].map(|n| nodes.url(n));
     let args = urls.each_ref().map(String::as_str);
     nodes.play("node", "presence-cluster.mjs", &args);

@@ -79,6 +79,10 @@ pub trait Presence: Send + Sync + 'static {
     /// compared with what is true, as soon as that is known.
     fn missed(&self);
 
+    /// These users share conversations that this node's connections are in, and announcements may
+    /// have been missed: whoever of them is online and was not said to be is told to them as well.
+    fn concerns(&self, users: Vec<UserId>);
+
     /// This node goes and changes nothing any more: what its users' devices leave behind is for the
     /// other nodes to settle.
     async fn close(&self);

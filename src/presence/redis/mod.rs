@@ -368,6 +368,10 @@ impl Presence for RedisPresence {
         self.compare_after(self.times.life());
     }
 
+    fn concerns(&self, users: Vec<UserId>) {
+        self.look_for(users);
+    }
+
     async fn close(&self) {
         // Others take over once the grace is over; until then users may come back elsewhere.
         let (name, grace) = (self.name(), self.times.grace);

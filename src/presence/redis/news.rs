@@ -20,6 +20,8 @@ pub(super) struct Later {
     owed: Vec<(UserId, PresenceChange)>,
     /// When what was told is compared with what is true.
     compare_at: Option<Instant>,
+    /// Who may be online without having been told so.
+    unheard: BTreeSet<UserId>,
     /// The other nodes that lived at the last look.
     alive: BTreeSet<String>,
 }
@@ -38,6 +40,12 @@ impl RedisPresence {
         let at = Some(Instant::now() + time);
         let mut later = self.later.lock();
         later.compare_at = later.compare_at.max(at);
+    }
+
+    /// Has these looked for when what was told is compared.
+    pub(super) fn look_for(&self, users: Vec<UserId>) {
+        self.later.lock().unheard.extend(users);
+        self.compare_after(Duration::ZERO);
     }
 
     /// These nodes live. One that does no more may have had something to tell.
@@ -101,9 +109,36 @@ impl RedisPresence {
         for (user, change) in owed {
             self.tell_now(&user, change).await;
         }
-        if compare && !self.compare(true).await {
+        if compare && !(self.compare(true).await && self.find().await) {
             self.compare_after(self.times.life());
         }
+    }
+
+    /// Finds those who are online and were never told to be, and tells this node's connections.
+    /// `false`: Redis does not tell who is online.
+    async fn find(&self) -> bool {
+        let unheard = std::mem::take(&mut self.later.lock().unheard);
+        let mut unheard: Vec<_> = unheard.into_iter().collect();
+        while !unheard.is_empty() {
+            let rest = unheard.split_off(unheard.len().min(BATCH));
+            let Some(statuses) = self.statuses(&unheard).await else {
+                self.later
+                    .lock()
+                    .unheard
+                    .extend(unheard.into_iter().chain(rest));
+                return false;
+            };
+            let here = unheard.iter().zip(statuses).filter(|(_, s)| s.is_some());
+            for (user, _) in here {
+                if self.told.is_new(user) {
+                    let believed = Duration::ZERO;
+                    let reach = Reach::ThisNode { believed };
+                    self.send(user, PresenceChange::Online, reach).await;
+                }
+            }
+            unheard = rest;
+        }
+        true
     }
 
     /// Finds those who were told online and are not, and tells this node's connections, or forgets

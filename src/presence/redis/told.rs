@@ -108,6 +108,16 @@ impl Told {
         Some(told.elapsed())
     }
 
+    /// Somebody is online. Returns whether that was not told, and from now on it is.
+    pub(super) fn is_new(&self, user: &UserId) -> bool {
+        let mut known = self.known.lock();
+        let is_new = !known.online.contains_key(user);
+        if is_new {
+            known.note(user, true);
+        }
+        is_new
+    }
+
     /// Somebody told online at that time is of no interest any more.
     pub(super) fn forget(&self, user: &UserId, told: Instant) {
         let mut known = self.known.lock();

@@ -153,6 +153,8 @@ impl Presence for NoPresence {
         true
     }
     fn missed(&self) {}
+
+    fn concerns(&self, _: Vec<UserId>) {}
     async fn close(&self) {}
     async fn online(&self, _: Option<&UserId>, _: u32) -> Result<Vec<UserId>, Unavailable> {
         down()
