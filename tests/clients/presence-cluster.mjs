@@ -71,10 +71,17 @@ await check('a phone on one node and a laptop on another are one person', async 
 
 await check('an emptied Redis is told again, and nobody is announced anew', async () => {
   await cast(['ann', 'bob', 'cat'], async (ann, bob, cat) => {
-    await bob.group('all', ann, cat);
-    const devices = [await ann.connect(on(0)), await bob.connect(on(0)), await bob.connect(on(1))];
+    const { id } = await bob.group('all', ann, cat);
+    const first = await ann.connect(on(0));
+    const devices = [first, await bob.connect(on(0))];
+    await first.next('user:online', of(bob));
+    const far = await bob.connect(on(1));
+    devices.push(far);
     await cat.connect(on(2));
-    await waitFor(async () => (await how(1, bob, cat)).online, 'cat to be online');
+    for (const device of devices) await device.next('user:online', of(cat));
+    // The first node said it later than whatever it had to say of bob.
+    await first.done('message:send', { conversationId: id, content: 'here we are' });
+    await far.next('notification:new');
     for (const device of devices) device.forget();
     console.log('do redis start');
     await pause(QUIET);

@@ -199,7 +199,9 @@ macro_rules! clients_on {
 #[test]
 fn presence_over_three_nodes() {
     let heartbeat = ("PORCHLIGHT_CHAT_PRESENCE_HEARTBEAT_MS", "500");
-    let settings = [NO_LIMITS, &[GRACE, heartbeat]].concat();
+    // A reload has to fit into it on a busy machine.
+    let grace = ("PORCHLIGHT_CHAT_PRESENCE_GRACE_MS", "2500");
+    let settings = [NO_LIMITS, &[grace, heartbeat]].concat();
     let nodes = Nodes::on_lines(3, Setup::single(), &settings);
     let urls = [0, 1, 2].map(|n| nodes.url(n));
     let args = urls.each_ref().map(String::as_str);
