@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -303,11 +303,17 @@ fn owners(routing: &ClusterRouting) -> impl Iterator<Item = (u16, u16, &str)> {
 }
 
 async fn echo<C: ClientLike>(client: &C) -> FredResult<()> {
-    const TEXT: &str = "porchlight";
+    // fred takes the refusal of a SUBSCRIBE for the answer to whatever was asked next, and that one's
+    // answer for the next one's: no two questions are alike, so that none is taken for another.
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let text = format!("porchlight {}", ASKED.fetch_add(1, Ordering::Relaxed));
     // PING is refused by a server that cannot write to its disk.
     let command = CustomCommand::new_static("ECHO", ClusterHash::Random, false);
-    match client.custom::<Value, _>(command, vec![TEXT]).await? {
-        answer if answer.as_str().as_deref() == Some(TEXT) => Ok(()),
+    match client
+        .custom::<Value, _>(command, vec![text.as_str()])
+        .await?
+    {
+        answer if answer.as_str().as_deref() == Some(&*text) => Ok(()),
         _ => Err(Error::new(
             fred::error::ErrorKind::Protocol,
             "the answer is another command's",

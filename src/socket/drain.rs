@@ -4,14 +4,17 @@
 //! who connects elsewhere at once is a herd there.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rand::seq::SliceRandom;
+use socketioxide::socket::Sid;
 use tokio_util::sync::CancellationToken;
 
-use super::{hub::Hub, line::Cut, server::SocketPathState};
+use super::{hub::Hub, line::Cut, server::SocketPathState, session::Session};
 
 /// Time between two batches, on average.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,6 +37,8 @@ pub struct DrainRules {
 pub struct Drain {
     refusing: CancellationToken,
     closed: CancellationToken,
+    /// Sessions that poll and hear of their end by the next poll only.
+    unaware: Arc<Mutex<HashSet<Sid>>>,
 }
 
 impl Drain {
@@ -46,6 +51,18 @@ impl Drain {
     /// never became a connection end.
     pub fn closed(&self) -> &CancellationToken {
         &self.closed
+    }
+
+    /// A poll of a session that has ended was answered so.
+    pub fn told(&self, sid: Sid) {
+        self.unaware.lock().remove(&sid);
+    }
+
+    fn let_go(&self, session: &Session) {
+        if session.is_polling() {
+            self.unaware.lock().insert(session.sid);
+        }
+        session.cut(Cut::Drain);
     }
 
     /// Lets every connection go. `at_once` is cancelled when nothing is to be waited for.
@@ -62,12 +79,12 @@ impl Drain {
         let gently = async {
             tokio::time::sleep(rules.notice).await;
             self.refusing.cancel();
-            close_in_batches(hub, rules.over).await;
+            self.close_in_batches(hub, rules.over).await;
         };
         let _ = at_once.run_until_cancelled(gently).await;
         self.refusing.cancel();
         for session in hub.sessions() {
-            session.cut(Cut::Drain);
+            self.let_go(&session);
         }
         // Sessions that poll without being admitted, whose requests would wait for a minute.
         for path in paths {
@@ -75,33 +92,33 @@ impl Drain {
                 path.close_polling(sid);
             }
         }
-        self.closed.cancel();
         let gone = async {
-            while hub.connections() > 0 {
+            while hub.connections() > 0 || !self.unaware.lock().is_empty() {
                 tokio::time::sleep(TICK / 10).await;
             }
         };
         let _ = tokio::time::timeout(LAST_GOODBYES, at_once.run_until_cancelled(gone)).await;
+        self.closed.cancel();
         let seconds = began.elapsed().as_secs_f64();
         tracing::info!(connections, seconds, "drained");
     }
-}
 
-async fn close_in_batches(hub: &Hub, over: Duration) {
-    let deadline = Instant::now() + over;
-    let mut sessions = hub.sessions();
-    sessions.shuffle(&mut rand::rng());
-    let size = batch_size(sessions.len(), over);
-    while !sessions.is_empty() && Instant::now() < deadline {
-        for session in sessions.drain(sessions.len().saturating_sub(size)..) {
-            session.cut(Cut::Drain);
+    async fn close_in_batches(&self, hub: &Hub, over: Duration) {
+        let deadline = Instant::now() + over;
+        let mut sessions = hub.sessions();
+        sessions.shuffle(&mut rand::rng());
+        let size = batch_size(sessions.len(), over);
+        while !sessions.is_empty() && Instant::now() < deadline {
+            for session in sessions.drain(sessions.len().saturating_sub(size)..) {
+                self.let_go(&session);
+            }
+            if sessions.is_empty() {
+                return;
+            }
+            let jitter = rand::random_range(0.5..1.5);
+            tokio::time::sleep(TICK.mul_f64(jitter)).await;
+            sessions.retain(|session| !session.is_gone());
         }
-        if sessions.is_empty() {
-            return;
-        }
-        let jitter = rand::random_range(0.5..1.5);
-        tokio::time::sleep(TICK.mul_f64(jitter)).await;
-        sessions.retain(|session| !session.is_gone());
     }
 }
 

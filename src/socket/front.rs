@@ -128,7 +128,8 @@ impl Front {
     ) -> Response<Body> {
         let query = request.uri().query().unwrap_or_default();
         if let Some(sid) = query_value(query, "sid") {
-            let peer = sid.parse().ok().and_then(|sid: Sid| path.peers.get(sid));
+            let sid: Option<Sid> = sid.parse().ok();
+            let peer = sid.and_then(|sid| path.peers.get(sid));
             if peer.as_ref().is_some_and(|peer| peer.addr != addr) {
                 return refused(ENGINE_BAD_REQUEST);
             }
@@ -136,7 +137,11 @@ impl Front {
             // Unknown ids get the engine's own answer.
             let answer = call(&path, lean(request, None)).await;
             let cut = peer.is_some_and(|peer| peer.why_cut().is_some());
-            return match polls && (cut || self.edge.drain.is_refusing()) {
+            let ends = polls && (cut || self.edge.drain.is_refusing());
+            if let Some(sid) = sid.filter(|_| ends) {
+                self.edge.drain.told(sid);
+            }
+            return match ends {
                 true if !answer.status().is_success() => closing(),
                 _ => answer,
             };

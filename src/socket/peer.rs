@@ -132,6 +132,11 @@ impl Peer {
         self.sid.get().is_some()
     }
 
+    /// Whether it polls, and no WebSocket carries it.
+    pub fn is_polling(&self) -> bool {
+        self.polls() && !self.lines.lock().all.iter().any(|line| line.carries())
+    }
+
     /// A connection is about to be answered: what is sent to it must wait until it is.
     pub fn hold(&self) {
         if let Some(line) = &self.lines.lock().active {

@@ -174,6 +174,11 @@ impl Session {
         self.stage.load(Ordering::Acquire) == Stage::Live as u8
     }
 
+    /// Whether its client has to ask for what it is sent.
+    pub fn is_polling(&self) -> bool {
+        self.peer.is_polling()
+    }
+
     /// Whether it is out of the hub for good.
     pub fn is_gone(&self) -> bool {
         self.stage.load(Ordering::Acquire) == Stage::Gone as u8
